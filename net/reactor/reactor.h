@@ -1,0 +1,120 @@
+// An event loop of one thread: coroutines, timers and UDP sockets.
+//
+//   int main() {
+//     absl::StatusOr<std::unique_ptr<net::Reactor>> reactor =
+//         net::MakeReactor({});
+//     absl::Status status = (*reactor)->Run(Serve(**reactor));
+//   }
+//
+// `MakeReactor` (make_reactor.h) chooses io_uring where the kernel allows it
+// and epoll elsewhere; testing/sim has a simulated one. A server with several
+// cores uses a `ReactorGroup`.
+#ifndef CORDON_NET_REACTOR_REACTOR_H_
+#define CORDON_NET_REACTOR_REACTOR_H_
+
+#include <cstdint>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/functional/any_invocable.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+#include "cordon/net/base/byte_pool.h"
+#include "cordon/net/task/executor.h"
+#include "cordon/net/task/stop.h"
+#include "cordon/net/task/task.h"
+#include "cordon/net/udp/datagram_socket.h"
+
+namespace cordon::net {
+
+struct ReactorStatistics {
+  uint64_t turns = 0;
+  uint64_t system_calls = 0;  // those that wait for, or submit, I/O
+  uint64_t completions = 0;   // io_uring completions, or epoll events
+  uint64_t completion_overflows = 0;
+  uint64_t resumptions = 0;  // of coroutines
+};
+
+// Everything but `Post` and `RequestStop` is for the reactor's own thread: the
+// one that calls `Run`.
+class Reactor {
+ public:
+  virtual ~Reactor() = default;
+  Reactor(const Reactor&) = delete;
+  Reactor& operator=(const Reactor&) = delete;
+
+  // Runs `task` to its end, and meanwhile everything else on this reactor.
+  // `RequestStop` stops it. Not to be called from within a coroutine.
+  template <typename T>
+  T Run(Task<T> task);
+
+  // Thread-safe. Asks the task that is given to `Run`, now or later, to stop.
+  void RequestStop();
+
+  // Thread-safe. Runs `function` on the reactor's thread, soon, outside of any
+  // coroutine. What has not run when the reactor is destroyed is dropped.
+  void Post(absl::AnyInvocable<void()> function);
+
+  // Opens a UDP socket. kUnavailable: the address is in use, or not of this
+  // machine.
+  virtual absl::StatusOr<std::unique_ptr<DatagramSocket>> OpenSocket(
+      const DatagramSocketOptions& options) = 0;
+
+  // "io_uring", "epoll" or "simulated".
+  virtual absl::string_view backend() const = 0;
+
+  Executor& executor() { return executor_; }
+  // The time at which the present turn of the loop began; never jumps.
+  absl::Time Now() const { return executor_.now(); }
+  BytePool& byte_pool() { return byte_pool_; }
+  const ReactorStatistics& statistics() const { return statistics_; }
+
+ protected:
+  explicit Reactor(Clock* clock) : executor_(clock) {}
+
+  // The I/O of one turn: sends what is queued, waits for something to happen
+  // but not beyond `until`, calls `executor().BeginTurn()`, and delivers.
+  virtual void Poll(absl::Time until) = 0;
+  // Makes a `Poll` that waits return. Thread-safe.
+  virtual void Wake() = 0;
+
+  ReactorStatistics statistics_;
+
+ private:
+  // Coroutines resumed between two looks at the network.
+  static constexpr size_t kResumptionsPerTurn = 4096;
+
+  void Turn();
+  void RunPosted();
+
+  Executor executor_;
+  BytePool byte_pool_;
+  StopSource stop_;
+
+  absl::Mutex mutex_;
+  std::vector<absl::AnyInvocable<void()>> posted_ ABSL_GUARDED_BY(mutex_);
+};
+
+template <typename T>
+T Reactor::Run(Task<T> task) {
+  struct Observer : TaskObserver {
+    void OnTaskFinished(PromiseBase&) override { finished = true; }
+    bool finished = false;
+  };
+  Observer observer;
+  Executor::Binding binding(executor_);
+  task.promise().StartUnder(executor_, stop_.token(), &observer);
+  task.promise().Schedule();
+  while (!observer.finished) Turn();
+  // What the task sent last.
+  Poll(absl::InfinitePast());
+  return task.TakeResult();
+}
+
+}  // namespace cordon::net
+
+#endif  // CORDON_NET_REACTOR_REACTOR_H_

@@ -1,0 +1,160 @@
+#include "cordon/net/udp/kernel_socket.h"
+
+#include <netinet/in.h>
+#include <netinet/udp.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "cordon/net/base/errno_status.h"
+
+namespace cordon::net {
+namespace {
+
+absl::Status SetInt(int fd, int level, int option, int value,
+                    absl::string_view what) {
+  if (setsockopt(fd, level, option, &value, sizeof(value)) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot set ", what));
+  }
+  return absl::OkStatus();
+}
+
+template <typename T>
+bool ReadControl(const cmsghdr& header, T* value) {
+  if (header.cmsg_len < CMSG_LEN(sizeof(T))) return false;
+  std::memcpy(value, CMSG_DATA(&header), sizeof(T));
+  return true;
+}
+
+}  // namespace
+
+absl::StatusOr<KernelSocket> OpenKernelSocket(
+    const DatagramSocketOptions& options) {
+  KernelSocket socket;
+  Endpoint bind = options.bind;
+  if (bind.is_none()) {
+    if (options.connect.is_none()) {
+      return absl::InvalidArgumentError(
+          "a socket needs an address to bind or to connect to");
+    }
+    bind = options.connect.is_v4() ? Endpoint::AnyV4(0) : Endpoint::AnyV6(0);
+  }
+  socket.family = bind.family();
+  socket.fd.Reset(::socket(socket.family,
+                           SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const int fd = socket.fd.get();
+  if (fd < 0) return ErrnoStatus(errno, "cannot open a UDP socket");
+
+  absl::Status status;
+  if (socket.family == AF_INET6) {
+    status.Update(SetInt(fd, IPPROTO_IPV6, IPV6_V6ONLY, options.v6_only ? 1 : 0,
+                         "IPV6_V6ONLY"));
+    status.Update(
+        SetInt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1, "IPV6_RECVPKTINFO"));
+  } else {
+    status.Update(SetInt(fd, IPPROTO_IP, IP_PKTINFO, 1, "IP_PKTINFO"));
+  }
+  if (options.reuse_port) {
+    status.Update(SetInt(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"));
+  }
+  if (options.receive_buffer > 0) {
+    status.Update(SetInt(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer,
+                         "SO_RCVBUF"));
+  }
+  if (options.send_buffer > 0) {
+    status.Update(
+        SetInt(fd, SOL_SOCKET, SO_SNDBUF, options.send_buffer, "SO_SNDBUF"));
+  }
+  if (options.gro) {
+    status.Update(SetInt(fd, SOL_UDP, UDP_GRO, 1, "UDP_GRO"));
+  }
+  if (!status.ok()) return status;
+
+  sockaddr_storage address = {};
+  socklen_t length = bind.ToSockaddr(&address, socket.family);
+  if (::bind(fd, reinterpret_cast<sockaddr*>(&address), length) != 0) {
+    return ErrnoStatus(errno, absl::StrCat("cannot bind ", bind.ToString()));
+  }
+  if (!options.connect.is_none()) {
+    length = options.connect.ToSockaddr(&address, socket.family);
+    if (length == 0) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("a socket bound to ", bind.ToString(), " cannot reach ",
+                       options.connect.ToString()));
+    }
+    if (::connect(fd, reinterpret_cast<sockaddr*>(&address), length) != 0) {
+      return ErrnoStatus(
+          errno, absl::StrCat("cannot connect to ",
+                              options.connect.ToString()));
+    }
+  }
+  length = sizeof(address);
+  if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
+    return ErrnoStatus(errno, "getsockname");
+  }
+  Endpoint::FromSockaddr(reinterpret_cast<sockaddr*>(&address), length,
+                         &socket.local);
+  return socket;
+}
+
+bool KernelHasGso(int fd) {
+  int value = 0;
+  socklen_t length = sizeof(value);
+  return getsockopt(fd, SOL_UDP, UDP_SEGMENT, &value, &length) == 0;
+}
+
+void DeliverMessage(const msghdr& message, absl::Span<uint8_t> payload,
+                    const Endpoint& connected_peer, DatagramReceiver& receiver,
+                    DatagramSocketStatistics& statistics) {
+  Datagram datagram;
+  datagram.peer = connected_peer;
+  if (datagram.peer.is_none() &&
+      !Endpoint::FromSockaddr(static_cast<const sockaddr*>(message.msg_name),
+                              message.msg_namelen, &datagram.peer)) {
+    return;
+  }
+  size_t segment = payload.size();
+  msghdr walk = message;
+  for (cmsghdr* c = CMSG_FIRSTHDR(&walk); c != nullptr;
+       c = CMSG_NXTHDR(&walk, c)) {
+    if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
+      int size = 0;
+      if (ReadControl(*c, &size) && size > 0) segment = size;
+    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
+      in_pktinfo info;
+      if (!ReadControl(*c, &info)) continue;
+      std::array<uint8_t, 4> bytes;
+      std::memcpy(bytes.data(), &info.ipi_spec_dst, 4);
+      datagram.local = {Endpoint::V4(bytes, 0),
+                        static_cast<uint32_t>(info.ipi_ifindex)};
+    } else if (c->cmsg_level == IPPROTO_IPV6 &&
+               c->cmsg_type == IPV6_PKTINFO) {
+      in6_pktinfo info;
+      if (!ReadControl(*c, &info)) continue;
+      std::array<uint8_t, 16> bytes;
+      std::memcpy(bytes.data(), &info.ipi6_addr, 16);
+      datagram.local = {Endpoint::V6(bytes, 0), info.ipi6_ifindex};
+    }
+  }
+  if (payload.empty()) {
+    ++statistics.empty_datagrams;
+    return;
+  }
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    ++statistics.truncated_datagrams;
+    return;
+  }
+  while (!payload.empty()) {
+    datagram.bytes = payload.subspan(0, std::min(segment, payload.size()));
+    payload.remove_prefix(datagram.bytes.size());
+    ++statistics.datagrams_received;
+    statistics.bytes_received += datagram.bytes.size();
+    receiver.OnDatagram(datagram);
+  }
+}
+
+}  // namespace cordon::net

@@ -1,0 +1,46 @@
+// What the io_uring and the epoll backends share: opening a UDP socket, and
+// taking a received message apart.
+#ifndef CORDON_NET_UDP_KERNEL_SOCKET_H_
+#define CORDON_NET_UDP_KERNEL_SOCKET_H_
+
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "absl/types/span.h"
+#include "cordon/net/base/endpoint.h"
+#include "cordon/net/base/unique_fd.h"
+#include "cordon/net/udp/datagram_socket.h"
+
+namespace cordon::net {
+
+struct KernelSocket {
+  UniqueFd fd;
+  int family = AF_UNSPEC;
+  Endpoint local;
+};
+
+// A non-blocking socket, bound and, if asked for, connected. kUnavailable if
+// the address is in use or not of this machine; the message names it.
+absl::StatusOr<KernelSocket> OpenKernelSocket(
+    const DatagramSocketOptions& options);
+
+// True if the kernel splits trains on sending.
+bool KernelHasGso(int fd);
+
+// Room for the control messages that an open socket delivers.
+inline constexpr size_t kReceiveControlBytes = 128;
+
+// Delivers one message that the kernel filled in to `receiver`: as one
+// datagram, or as several if it is a train. Drops and counts what is empty or
+// truncated. `message` needs name, control and flags; `payload` is what was
+// received.
+void DeliverMessage(const msghdr& message, absl::Span<uint8_t> payload,
+                    const Endpoint& connected_peer, DatagramReceiver& receiver,
+                    DatagramSocketStatistics& statistics);
+
+}  // namespace cordon::net
+
+#endif  // CORDON_NET_UDP_KERNEL_SOCKET_H_

@@ -1,0 +1,157 @@
+#include "cordon/net/uring/ring.h"
+
+#include <sys/mman.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+#include "cordon/net/base/errno_status.h"
+
+namespace cordon::net {
+namespace {
+
+[[noreturn]] void Die(const char* what, int error) {
+  std::fprintf(stderr, "cordon: io_uring: %s: %s\n", what,
+               std::strerror(error));
+  std::abort();
+}
+
+size_t RingBytes(unsigned entries) { return entries * sizeof(io_uring_buf); }
+
+}  // namespace
+
+Ring::~Ring() {
+  if (initialised_) io_uring_queue_exit(&ring_);
+}
+
+absl::Status Ring::Init(const Options& options) {
+  // Disabled at first: the thread that enables it is the one that may enter.
+  // Kernels that know these flags (6.1) have multishot receives, too.
+  io_uring_params params = {};
+  params.flags = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+                 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                 IORING_SETUP_R_DISABLED;
+  params.cq_entries = options.completions;
+  const int error =
+      -io_uring_queue_init_params(options.submissions, &ring_, &params);
+  if (error != 0) return ErrnoStatus(error, "io_uring is not available");
+  initialised_ = true;
+  if ((ring_.features & IORING_FEAT_EXT_ARG) == 0 ||
+      (ring_.features & IORING_FEAT_NODROP) == 0 ||
+      (ring_.features & IORING_FEAT_CQE_SKIP) == 0) {
+    return absl::UnimplementedError("this kernel's io_uring is too old");
+  }
+  io_uring_ring_dontfork(&ring_);
+  return absl::OkStatus();
+}
+
+void Ring::Enable() {
+  if (enabled_) return;
+  if (const int error = -io_uring_enable_rings(&ring_); error != 0) {
+    Die("cannot enable the ring", error);
+  }
+  enabled_ = true;
+  thread_ = std::this_thread::get_id();
+  // An optimisation; where it fails the plain descriptor serves.
+  io_uring_register_ring_fd(&ring_);
+}
+
+bool Ring::IsMine() const {
+  return enabled_ && thread_ == std::this_thread::get_id();
+}
+
+io_uring_sqe* Ring::Next() {
+  io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
+  for (int i = 0; sqe == nullptr && i < 1000; ++i) {
+    Submit();
+    sqe = io_uring_get_sqe(&ring_);
+  }
+  if (sqe == nullptr) Die("the kernel takes no submissions", EBUSY);
+  return sqe;
+}
+
+void Ring::Submit() {
+  Enable();
+  ++system_calls_;
+  const int result = io_uring_submit(&ring_);
+  if (result == -EEXIST) Die("used from a second thread", EEXIST);
+}
+
+void Ring::Enter(absl::Duration wait) {
+  Enable();
+  ++system_calls_;
+  int result = 0;
+  if (wait <= absl::ZeroDuration() || HasCompletions()) {
+    result = io_uring_submit_and_get_events(&ring_);
+  } else {
+    io_uring_cqe* unused = nullptr;
+    // Rounded up, so that a wait that ends by itself ends late, not early.
+    const int64_t nanos = absl::ToInt64Nanoseconds(
+        std::min(wait, absl::Hours(1)) + absl::Nanoseconds(999));
+    __kernel_timespec timeout = {.tv_sec = nanos / 1'000'000'000,
+                                 .tv_nsec = nanos % 1'000'000'000};
+    result = io_uring_submit_and_wait_timeout(&ring_, &unused, 1, &timeout,
+                                              nullptr);
+  }
+  switch (result) {
+    case -EEXIST:
+      Die("used from a second thread", EEXIST);
+    case -EBADR:
+      Die("completions were dropped", EBADR);
+    default:
+      // -ETIME, -EINTR and -EBUSY are all in a day's work.
+      break;
+  }
+}
+
+absl::Status BufferRing::Init(Ring& ring, unsigned entries) {
+  entries_ = entries;
+  void* headers = mmap(nullptr, RingBytes(entries), PROT_READ | PROT_WRITE,
+                       MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
+  void* memory = mmap(nullptr, entries * kBufferBytes, PROT_READ | PROT_WRITE,
+                      MAP_ANONYMOUS | MAP_PRIVATE | MAP_NORESERVE, -1, 0);
+  if (headers != MAP_FAILED) {
+    ring_ = static_cast<io_uring_buf_ring*>(headers);
+  }
+  if (memory != MAP_FAILED) memory_ = static_cast<uint8_t*>(memory);
+  if (ring_ == nullptr || memory_ == nullptr) {
+    return ErrnoStatus(errno, "cannot map receive buffers");
+  }
+  io_uring_buf_reg registration = {};
+  registration.ring_addr = reinterpret_cast<uintptr_t>(ring_);
+  registration.ring_entries = entries;
+  registration.bgid = kGroup;
+  if (const int error =
+          -io_uring_register_buf_ring(ring.get(), &registration, 0);
+      error != 0) {
+    return ErrnoStatus(error, "this kernel has no io_uring buffer rings");
+  }
+  owner_ = &ring;
+  io_uring_buf_ring_init(ring_);
+  for (unsigned i = 0; i < entries; ++i) Return(static_cast<uint16_t>(i));
+  Publish();
+  return absl::OkStatus();
+}
+
+BufferRing::~BufferRing() {
+  if (owner_ != nullptr) io_uring_unregister_buf_ring(owner_->get(), kGroup);
+  if (ring_ != nullptr) munmap(ring_, RingBytes(entries_));
+  if (memory_ != nullptr) munmap(memory_, entries_ * kBufferBytes);
+}
+
+void BufferRing::Return(uint16_t id) {
+  io_uring_buf_ring_add(ring_, buffer(id).data(), kBufferBytes, id,
+                        io_uring_buf_ring_mask(entries_),
+                        static_cast<int>(returned_++));
+}
+
+void BufferRing::Publish() {
+  if (returned_ == 0) return;
+  io_uring_buf_ring_advance(ring_, static_cast<int>(returned_));
+  returned_ = 0;
+}
+
+}  // namespace cordon::net

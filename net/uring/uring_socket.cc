@@ -1,0 +1,144 @@
+#include "cordon/net/uring/uring_socket.h"
+
+#include <poll.h>
+
+#include <cerrno>
+#include <utility>
+
+#include "cordon/net/base/errno_status.h"
+
+namespace cordon::net {
+namespace {
+
+// What may wait for a full socket; more is dropped.
+constexpr size_t kMaxBlockedTrains = 64;
+
+}  // namespace
+
+UringSocket::UringSocket(UringReactor& reactor, KernelSocket socket,
+                         const DatagramSocketOptions& options)
+    : DatagramSocket(reactor.trains_, options.gso && KernelHasGso(socket.fd.get())),
+      reactor_(reactor),
+      socket_(std::move(socket)),
+      peer_(options.connect) {
+  local_endpoint_ = socket_.local;
+  connected_ = !peer_.is_none();
+}
+
+UringSocket::~UringSocket() {
+  if (!queued().empty() || !retry_.empty()) FlushNow();
+  for (Train* train : blocked_) trains_.Return(train);
+  for (Train* train : retry_) trains_.Return(train);
+  // Sends never outlast the call that submits them, but a receive does: it
+  // keeps the descriptor, so that its completion finds it valid.
+  for (UringReactor::OperationId id : {writable_poll_, receive_}) {
+    UringReactor::Operation* operation =
+        id == 0 ? nullptr : reactor_.operations_.Find(id);
+    if (operation == nullptr) continue;
+    operation->socket = nullptr;
+    if (socket_.fd.valid()) operation->fd = std::move(socket_.fd);
+    reactor_.Cancel(id);
+  }
+}
+
+void UringSocket::StartReceiving(DatagramReceiver& receiver) {
+  receiver_ = &receiver;
+  if (receive_ == 0 && open() && !IntrusiveListNode<RearmListTag>::linked()) {
+    reactor_.rearm_.push_back(*this);
+  }
+}
+
+void UringSocket::StopReceiving() {
+  receiver_ = nullptr;
+  IntrusiveListNode<RearmListTag>::Unlink();
+  if (receive_ != 0) reactor_.Cancel(receive_);
+}
+
+Task<absl::Status> UringSocket::Close() {
+  if (closing_) co_return absl::OkStatus();
+  closing_ = true;
+  if (!queued().empty() || !retry_.empty()) FlushNow();
+  for (Train* train : std::exchange(blocked_, {})) Drop(*train);
+  StopReceiving();
+  while (receive_ != 0) co_await receive_ended_.WaitUnstoppably();
+  if (writable_poll_ != 0) {
+    reactor_.Cancel(writable_poll_);
+    while (writable_poll_ != 0) co_await receive_ended_.WaitUnstoppably();
+  }
+  socket_.fd.Reset();
+  co_return absl::OkStatus();
+}
+
+void UringSocket::OnQueued() {
+  if (!IntrusiveListNode<DirtyListTag>::linked()) {
+    reactor_.dirty_.push_back(*this);
+  }
+}
+
+void UringSocket::FlushNow() {
+  reactor_.PrepareSends();
+  reactor_.ring_.Submit();
+  reactor_.ReleaseSent();
+}
+
+void UringSocket::TakeQueued(std::vector<Train*>& trains) {
+  trains = std::exchange(retry_, {});
+  trains.insert(trains.end(), queued().begin(), queued().end());
+  queued().clear();
+  CloseTrains();
+}
+
+void UringSocket::Drop(Train& train) {
+  statistics_.send_errors += train.segments;
+  trains_.Return(&train);
+}
+
+void UringSocket::OnSendFailed(Train& train, int error) {
+  if (!open() || closing_) return Drop(train);
+  if (error == EAGAIN) {
+    if (blocked_.size() >= kMaxBlockedTrains) return Drop(train);
+    blocked_.push_back(&train);
+    SetCongested(true);
+    if (writable_poll_ == 0) {
+      UringReactor::Operation& operation =
+          reactor_.operations_.Allocate(&writable_poll_);
+      operation.kind = UringReactor::Operation::kWritable;
+      operation.socket = this;
+      io_uring_sqe* sqe = reactor_.ring_.Next();
+      io_uring_prep_poll_add(sqe, socket_.fd.get(), POLLOUT);
+      io_uring_sqe_set_data64(sqe, writable_poll_);
+    }
+    return;
+  }
+  // The error of an earlier datagram, or a device that cannot do trains: one
+  // more try, singly.
+  const bool soft = connected_ && error == ECONNREFUSED;
+  const bool no_gso =
+      train.segments > 1 &&
+      (error == EIO || error == EINVAL || error == EMSGSIZE);
+  if (no_gso) gso_ = false;
+  if (soft && receiver_ != nullptr) {
+    receiver_->OnSocketError(ErrnoStatus(error, peer_.ToString()));
+  }
+  if (!soft && !no_gso) return Drop(train);
+  for (size_t offset = 0; offset < train.bytes;
+       offset += train.segment_bytes) {
+    train.PrepareSegment(offset);
+    if (sendmsg(socket_.fd.get(), &train.message, MSG_DONTWAIT) < 0) {
+      ++statistics_.send_errors;
+    }
+  }
+  trains_.Return(&train);
+}
+
+void UringSocket::OnWritable() {
+  writable_poll_ = 0;
+  receive_ended_.WakeAll();
+  if (closing_) return;
+  retry_.insert(retry_.end(), blocked_.begin(), blocked_.end());
+  blocked_.clear();
+  SetCongested(false);
+  if (!retry_.empty()) OnQueued();
+}
+
+}  // namespace cordon::net

@@ -1,0 +1,81 @@
+// A reactor on virtual time and a simulated network: whole programs, clients
+// and servers together, run in it deterministically and without waiting.
+//
+//   SimReactor reactor({.loss = 0.2, .seed = 42});
+//   absl::Status status = reactor.Run(Test(reactor));
+//
+// Time stands still while anything can run, and then jumps to the next timer
+// or datagram.
+#ifndef CORDON_TESTING_SIM_SIM_REACTOR_H_
+#define CORDON_TESTING_SIM_SIM_REACTOR_H_
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "cordon/net/base/intrusive_list.h"
+#include "cordon/net/reactor/reactor.h"
+#include "cordon/net/udp/datagram_socket.h"
+#include "cordon/net/udp/train.h"
+#include "cordon/testing/sim/sim_network.h"
+#include "cordon/testing/sim/virtual_clock.h"
+
+namespace cordon::testing {
+
+class SimSocket;
+struct SimDirtyTag {};
+
+namespace internal {
+// Before the reactor, whose constructor reads it.
+struct ClockHolder {
+  VirtualClock clock;
+};
+}  // namespace internal
+
+class SimReactor final : private internal::ClockHolder, public net::Reactor {
+ public:
+  explicit SimReactor(const Impairments& impairments = {});
+  ~SimReactor() override;
+
+  absl::StatusOr<std::unique_ptr<net::DatagramSocket>> OpenSocket(
+      const net::DatagramSocketOptions& options) override;
+  absl::string_view backend() const override { return "simulated"; }
+
+  SimNetwork& network() { return network_; }
+  VirtualClock& clock() { return ClockHolder::clock; }
+
+  // Puts a datagram on its way as if `from` had sent it.
+  void Inject(const net::Endpoint& from, const net::Endpoint& to,
+              absl::Span<const uint8_t> bytes);
+
+  // As if the sockets' queues in the kernel were full.
+  void BlockSends(bool blocked);
+
+ protected:
+  void Poll(absl::Time until) override;
+  void Wake() override {}
+
+ private:
+  friend class SimSocket;
+
+  void Transmit(SimDatagram datagram);
+  void Deliver(const SimDatagram& datagram);
+  SimSocket* Find(const SimDatagram& datagram);
+
+  SimNetwork network_;
+  net::TrainPool trains_;
+  std::vector<SimSocket*> sockets_;
+  net::IntrusiveList<SimSocket, SimDirtyTag> dirty_;
+  // In flight, by time of arrival and then by order of sending.
+  std::map<std::pair<absl::Time, uint64_t>, SimDatagram> in_flight_;
+  uint64_t sequence_ = 0;
+  uint16_t next_port_ = 49152;
+  bool blocked_ = false;
+};
+
+}  // namespace cordon::testing
+
+#endif  // CORDON_TESTING_SIM_SIM_REACTOR_H_
