@@ -60,8 +60,7 @@ void PooledBytes::Release() {
   BytePool::Core& core = *block->core;
   --core.statistics.blocks_out;
   if (block->size_class != kUnpooled && core.pool_alive &&
-      core.statistics.bytes_cached + block->capacity <=
-          core.max_cached_bytes) {
+      core.statistics.bytes_cached + block->capacity <= core.max_cached_bytes) {
     core.statistics.bytes_cached += block->capacity;
     block->next = core.free[block->size_class];
     core.free[block->size_class] = block;
@@ -95,8 +94,8 @@ PooledBytes BytePool::Take(size_t capacity) {
     const size_t bytes =
         size_class == kUnpooled ? capacity : kClassBytes[size_class];
     void* memory = ::operator new(sizeof(PooledBytes::Block) + bytes);
-    block = new (memory)
-        PooledBytes::Block{core_, nullptr, 0, bytes, size_class};
+    block =
+        new (memory) PooledBytes::Block{core_, nullptr, 0, bytes, size_class};
     ++core_->statistics.allocations;
   }
   ++core_->statistics.blocks_out;

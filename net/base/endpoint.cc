@@ -170,8 +170,7 @@ bool Endpoint::is_any() const {
 }
 
 bool Endpoint::is_loopback() const {
-  return is_v4() ? address_[0] == 127
-                 : is_v6() && *this == LoopbackV6(port_);
+  return is_v4() ? address_[0] == 127 : is_v6() && *this == LoopbackV6(port_);
 }
 
 bool Endpoint::is_multicast() const {

@@ -30,8 +30,8 @@ absl::StatusOr<std::vector<Endpoint>> Resolve(absl::string_view host_port) {
   const int error =
       getaddrinfo(std::string(name).c_str(), nullptr, &hints, &raw);
   if (error != 0) {
-    return absl::UnavailableError(absl::StrCat(
-        "cannot resolve \"", name, "\": ", gai_strerror(error)));
+    return absl::UnavailableError(
+        absl::StrCat("cannot resolve \"", name, "\": ", gai_strerror(error)));
   }
   std::unique_ptr<addrinfo, decltype(&freeaddrinfo)> list(raw, &freeaddrinfo);
   std::vector<Endpoint> endpoints;

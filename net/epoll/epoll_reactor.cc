@@ -55,8 +55,7 @@ absl::Status EpollReactor::Init() {
 
 void EpollReactor::Wake() {
   const uint64_t one = 1;
-  [[maybe_unused]] ssize_t written =
-      write(wake_fd_.get(), &one, sizeof(one));
+  [[maybe_unused]] ssize_t written = write(wake_fd_.get(), &one, sizeof(one));
 }
 
 absl::StatusOr<std::unique_ptr<DatagramSocket>> EpollReactor::OpenSocket(
@@ -128,11 +127,10 @@ void EpollReactor::Receive(EpollSocket& socket) {
       return;
     }
     for (int i = 0; i < received && socket.receiver_ != nullptr; ++i) {
-      DeliverMessage(
-          batch.messages[i].msg_hdr,
-          {static_cast<uint8_t*>(batch.vectors[i].iov_base),
-           batch.messages[i].msg_len},
-          socket.peer_, *socket.receiver_, socket.statistics_);
+      DeliverMessage(batch.messages[i].msg_hdr,
+                     {static_cast<uint8_t*>(batch.vectors[i].iov_base),
+                      batch.messages[i].msg_len},
+                     socket.peer_, *socket.receiver_, socket.statistics_);
     }
     if (static_cast<size_t>(received) < kBatch) return;
   }
@@ -202,9 +200,8 @@ void EpollSocket::FlushNow() { SendTrains(); }
 bool EpollSocket::OnSendFailed(Train& train, int error) {
   if (error == EAGAIN) return false;
   const bool soft = connected_ && error == ECONNREFUSED;
-  const bool no_gso =
-      train.segments > 1 &&
-      (error == EIO || error == EINVAL || error == EMSGSIZE);
+  const bool no_gso = train.segments > 1 &&
+                      (error == EIO || error == EINVAL || error == EMSGSIZE);
   if (no_gso) gso_ = false;
   if (soft && receiver_ != nullptr) {
     receiver_->OnSocketError(ErrnoStatus(error, peer_.ToString()));

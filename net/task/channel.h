@@ -37,7 +37,8 @@ class Channel {
   // Stop: kCancelled, and the value is not sent.
   Task<absl::Status> Send(T value) {
     while (!closed_ && values_.size() >= capacity_) {
-      if (!co_await senders_.Wait()) co_return StoppedStatus("Channel::Send");
+      if (const bool woken = co_await senders_.Wait(); !woken)
+        co_return StoppedStatus("Channel::Send");
     }
     if (!TrySend(value)) {
       co_return absl::FailedPreconditionError(
@@ -59,7 +60,8 @@ class Channel {
   // and empty. Stop: kCancelled; no value is lost.
   Task<absl::StatusOr<T>> Recv() {
     while (values_.empty() && !closed_) {
-      if (!co_await receivers_.Wait()) co_return StoppedStatus("Channel::Recv");
+      if (const bool woken = co_await receivers_.Wait(); !woken)
+        co_return StoppedStatus("Channel::Recv");
     }
     std::optional<T> value = TryRecv();
     if (!value.has_value()) {

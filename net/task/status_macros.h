@@ -18,31 +18,29 @@
 #define CORDON_STATUS_CONCAT(a, b) CORDON_STATUS_CONCAT_INNER(a, b)
 
 // Evaluates `expr`, an `absl::Status`, and `co_return`s it unless it is OK.
-#define CO_RETURN_IF_ERROR(expr)                              \
-  if (::absl::Status cordon_status = (expr);                  \
-      !cordon_status.ok())                                    \
+#define CO_RETURN_IF_ERROR(expr)                                  \
+  if (::absl::Status cordon_status = (expr); !cordon_status.ok()) \
   co_return cordon_status
 
 // Evaluates `expr`, an `absl::StatusOr<T>`; `co_return`s its status unless it
 // is OK, and else moves the value into `lhs`, which may declare a variable.
-#define CO_ASSIGN_OR_RETURN(lhs, expr)                                    \
-  CORDON_CO_ASSIGN_OR_RETURN(                                             \
+#define CO_ASSIGN_OR_RETURN(lhs, expr) \
+  CORDON_CO_ASSIGN_OR_RETURN(          \
       CORDON_STATUS_CONCAT(cordon_status_or_, __LINE__), lhs, expr)
-#define CORDON_CO_ASSIGN_OR_RETURN(temporary, lhs, expr) \
-  auto temporary = (expr);                               \
+#define CORDON_CO_ASSIGN_OR_RETURN(temporary, lhs, expr)        \
+  auto temporary = (expr);                                      \
   if (!temporary.ok()) co_return std::move(temporary).status(); \
   lhs = *std::move(temporary)
 
 // The same for ordinary functions.
-#define CORDON_RETURN_IF_ERROR(expr)         \
-  if (::absl::Status cordon_status = (expr); \
-      !cordon_status.ok())                   \
+#define CORDON_RETURN_IF_ERROR(expr)                              \
+  if (::absl::Status cordon_status = (expr); !cordon_status.ok()) \
   return cordon_status
-#define CORDON_ASSIGN_OR_RETURN(lhs, expr)                                \
-  CORDON_ASSIGN_OR_RETURN_IMPL(                                           \
+#define CORDON_ASSIGN_OR_RETURN(lhs, expr) \
+  CORDON_ASSIGN_OR_RETURN_IMPL(            \
       CORDON_STATUS_CONCAT(cordon_status_or_, __LINE__), lhs, expr)
-#define CORDON_ASSIGN_OR_RETURN_IMPL(temporary, lhs, expr) \
-  auto temporary = (expr);                                 \
+#define CORDON_ASSIGN_OR_RETURN_IMPL(temporary, lhs, expr)   \
+  auto temporary = (expr);                                   \
   if (!temporary.ok()) return std::move(temporary).status(); \
   lhs = *std::move(temporary)
 

@@ -12,10 +12,9 @@ namespace cordon::net {
 void DieOfEscapedException() {
   const char* what = "";
   const std::type_info* type = abi::__cxa_current_exception_type();
-  char* demangled =
-      type == nullptr
-          ? nullptr
-          : abi::__cxa_demangle(type->name(), nullptr, nullptr, nullptr);
+  char* demangled = type == nullptr ? nullptr
+                                    : abi::__cxa_demangle(type->name(), nullptr,
+                                                          nullptr, nullptr);
   try {
     throw;
   } catch (const std::exception& e) {

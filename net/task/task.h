@@ -17,6 +17,11 @@
 //
 // Errors travel as `absl::Status`. An exception that escapes a coroutine ends
 // the program with a message that names it.
+// A warning for users of g++ 12: it miscompiles a coroutine that has a
+// `co_await` in the condition of an `if` whose body has a `co_return`; the
+// coroutine then does nothing at all. Await first, and decide then:
+//
+//   if (absl::Status status = co_await Work(); !status.ok()) co_return status;
 #ifndef CORDON_NET_TASK_TASK_H_
 #define CORDON_NET_TASK_TASK_H_
 
@@ -160,8 +165,7 @@ class [[nodiscard]] Task {
   // `co_await task` and of `WithTimeout`.
   class Awaiter {
    public:
-    explicit Awaiter(Task&& task)
-        : erased_(std::exchange(task.handle_, {})) {}
+    explicit Awaiter(Task&& task) : erased_(std::exchange(task.handle_, {})) {}
     Awaiter(const Awaiter&) = delete;
     Awaiter& operator=(const Awaiter&) = delete;
     ~Awaiter() {

@@ -28,7 +28,7 @@ Task<absl::Status> ReturnOk(Task<void> task) {
 }  // namespace
 
 class TaskScope::Child final : public IntrusiveListNode<ScopeListTag>,
-                         private TaskObserver {
+                               private TaskObserver {
  public:
   Child(TaskScope& scope, Task<absl::Status> task)
       : scope_(scope), task_(std::move(task)) {
@@ -75,8 +75,9 @@ Task<absl::Status> TaskScope::Join() {
   while (size_ > 0) {
     if (outer.stop_requested()) {
       co_await joiners_.WaitUnstoppably();
-    } else if (!co_await joiners_.Wait()) {
-      stop_.RequestStop();
+    } else {
+      const bool woken = co_await joiners_.Wait();
+      if (!woken) stop_.RequestStop();
     }
   }
   stop_.UnlinkFromParent();

@@ -64,9 +64,23 @@ class [[nodiscard]] Sleep : private Timer, private StopCallback {
   bool stopped_ = false;
 };
 
-// Suspends for `duration`; a zero or negative one lets others run first.
-inline Sleep SleepFor(absl::Duration duration) { return Sleep(duration); }
-inline Sleep SleepUntil(absl::Time time) { return Sleep(time); }
+namespace internal {
+
+// Objects, not functions: inside this namespace a call would otherwise be
+// ambiguous with `absl::SleepFor`, which is found through its argument.
+struct SleepForFunction {
+  Sleep operator()(absl::Duration duration) const { return Sleep(duration); }
+};
+struct SleepUntilFunction {
+  Sleep operator()(absl::Time time) const { return Sleep(time); }
+};
+
+}  // namespace internal
+
+// `SleepFor(duration)` suspends for so long; a zero or negative duration lets
+// others run first. `SleepUntil(time)` suspends until then.
+inline constexpr internal::SleepForFunction SleepFor;
+inline constexpr internal::SleepUntilFunction SleepUntil;
 
 namespace internal {
 
@@ -125,8 +139,7 @@ class [[nodiscard]] TimeoutAwaiter : public Task<T>::Awaiter, private Timer {
 // turns its kCancelled into kDeadlineExceeded; a task that finished all the
 // same keeps its result. A stop from outside stays kCancelled.
 template <typename T>
-internal::TimeoutAwaiter<T> WithTimeout(absl::Duration duration,
-                                        Task<T> task) {
+internal::TimeoutAwaiter<T> WithTimeout(absl::Duration duration, Task<T> task) {
   return internal::TimeoutAwaiter<T>(duration, std::move(task));
 }
 

@@ -2,7 +2,8 @@
 // primitive that channels, accept queues and receive queues are built from.
 //
 //   while (items_.empty()) {
-//     if (!co_await waiters_.Wait()) co_return absl::CancelledError(...);
+//     if (const bool woken = co_await waiters_.Wait(); !woken) co_return
+//     absl::CancelledError(...);
 //   }
 //   ...
 //   items_.push_back(item);
@@ -112,7 +113,8 @@ class Event {
   void Reset() { set_ = false; }
   Task<absl::Status> Wait() {
     while (!set_) {
-      if (!co_await waiters_.Wait()) co_return StoppedStatus("Event::Wait");
+      if (const bool woken = co_await waiters_.Wait(); !woken)
+        co_return StoppedStatus("Event::Wait");
     }
     co_return absl::OkStatus();
   }

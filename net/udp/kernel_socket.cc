@@ -44,8 +44,8 @@ absl::StatusOr<KernelSocket> OpenKernelSocket(
     bind = options.connect.is_v4() ? Endpoint::AnyV4(0) : Endpoint::AnyV6(0);
   }
   socket.family = bind.family();
-  socket.fd.Reset(::socket(socket.family,
-                           SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  socket.fd.Reset(
+      ::socket(socket.family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   const int fd = socket.fd.get();
   if (fd < 0) return ErrnoStatus(errno, "cannot open a UDP socket");
 
@@ -62,8 +62,8 @@ absl::StatusOr<KernelSocket> OpenKernelSocket(
     status.Update(SetInt(fd, SOL_SOCKET, SO_REUSEPORT, 1, "SO_REUSEPORT"));
   }
   if (options.receive_buffer > 0) {
-    status.Update(SetInt(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer,
-                         "SO_RCVBUF"));
+    status.Update(
+        SetInt(fd, SOL_SOCKET, SO_RCVBUF, options.receive_buffer, "SO_RCVBUF"));
   }
   if (options.send_buffer > 0) {
     status.Update(
@@ -87,9 +87,8 @@ absl::StatusOr<KernelSocket> OpenKernelSocket(
                        options.connect.ToString()));
     }
     if (::connect(fd, reinterpret_cast<sockaddr*>(&address), length) != 0) {
-      return ErrnoStatus(
-          errno, absl::StrCat("cannot connect to ",
-                              options.connect.ToString()));
+      return ErrnoStatus(errno, absl::StrCat("cannot connect to ",
+                                             options.connect.ToString()));
     }
   }
   length = sizeof(address);
@@ -131,8 +130,7 @@ void DeliverMessage(const msghdr& message, absl::Span<uint8_t> payload,
       std::memcpy(bytes.data(), &info.ipi_spec_dst, 4);
       datagram.local = {Endpoint::V4(bytes, 0),
                         static_cast<uint32_t>(info.ipi_ifindex)};
-    } else if (c->cmsg_level == IPPROTO_IPV6 &&
-               c->cmsg_type == IPV6_PKTINFO) {
+    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
       in6_pktinfo info;
       if (!ReadControl(*c, &info)) continue;
       std::array<uint8_t, 16> bytes;

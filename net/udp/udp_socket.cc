@@ -39,7 +39,8 @@ class UdpSocket::State : public DatagramReceiver {
   Task<absl::StatusOr<Packet>> Recv() {
     while (queue_.empty()) {
       if (!error_.ok()) co_return std::exchange(error_, absl::OkStatus());
-      if (!co_await readers_.Wait()) co_return StoppedStatus("UdpSocket::Recv");
+      if (const bool woken = co_await readers_.Wait(); !woken)
+        co_return StoppedStatus("UdpSocket::Recv");
     }
     Packet packet = std::move(queue_.front());
     queue_.pop_front();
@@ -86,7 +87,7 @@ Task<absl::Status> UdpSocket::Send(Path& path,
   }
   DatagramSocket& socket = state_->socket();
   while (socket.congested()) {
-    if (!co_await socket.writable().Wait()) {
+    if (const bool woken = co_await socket.writable().Wait(); !woken) {
       co_return StoppedStatus("UdpSocket::Send");
     }
   }

@@ -93,8 +93,8 @@ void Ring::Enter(absl::Duration wait) {
         std::min(wait, absl::Hours(1)) + absl::Nanoseconds(999));
     __kernel_timespec timeout = {.tv_sec = nanos / 1'000'000'000,
                                  .tv_nsec = nanos % 1'000'000'000};
-    result = io_uring_submit_and_wait_timeout(&ring_, &unused, 1, &timeout,
-                                              nullptr);
+    result =
+        io_uring_submit_and_wait_timeout(&ring_, &unused, 1, &timeout, nullptr);
   }
   switch (result) {
     case -EEXIST:

@@ -32,9 +32,8 @@ UringReactor::UringReactor(const Options& options)
 }
 
 absl::Status UringReactor::Init() {
-  if (absl::Status status =
-          ring_.Init({.submissions = options_.submissions,
-                      .completions = options_.completions});
+  if (absl::Status status = ring_.Init({.submissions = options_.submissions,
+                                        .completions = options_.completions});
       !status.ok()) {
     return status;
   }
@@ -74,8 +73,7 @@ void UringReactor::ArmWakeUp() {
 void UringReactor::Wake() {
   const uint64_t one = 1;
   // A full counter wakes as well.
-  [[maybe_unused]] ssize_t written =
-      write(wake_fd_.get(), &one, sizeof(one));
+  [[maybe_unused]] ssize_t written = write(wake_fd_.get(), &one, sizeof(one));
 }
 
 absl::StatusOr<std::unique_ptr<DatagramSocket>> UringReactor::OpenSocket(
@@ -236,14 +234,13 @@ void UringReactor::HandleReceive(Operation& operation,
           static_cast<uint8_t*>(message.msg_name) + receive_header_.msg_namelen;
       message.msg_controllen = out->controllen;
       message.msg_flags = static_cast<int>(out->flags);
-      const size_t length = io_uring_recvmsg_payload_length(
-          out, cqe.res, &receive_header_);
-      DeliverMessage(
-          message,
-          {static_cast<uint8_t*>(io_uring_recvmsg_payload(out,
-                                                          &receive_header_)),
-           length},
-          socket->peer_, *socket->receiver_, socket->statistics_);
+      const size_t length =
+          io_uring_recvmsg_payload_length(out, cqe.res, &receive_header_);
+      DeliverMessage(message,
+                     {static_cast<uint8_t*>(
+                          io_uring_recvmsg_payload(out, &receive_header_)),
+                      length},
+                     socket->peer_, *socket->receiver_, socket->statistics_);
     }
     buffers_.Return(id);
   } else if (socket != nullptr && cqe.res == -ENOBUFS) {

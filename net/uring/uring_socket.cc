@@ -17,7 +17,8 @@ constexpr size_t kMaxBlockedTrains = 64;
 
 UringSocket::UringSocket(UringReactor& reactor, KernelSocket socket,
                          const DatagramSocketOptions& options)
-    : DatagramSocket(reactor.trains_, options.gso && KernelHasGso(socket.fd.get())),
+    : DatagramSocket(reactor.trains_,
+                     options.gso && KernelHasGso(socket.fd.get())),
       reactor_(reactor),
       socket_(std::move(socket)),
       peer_(options.connect) {
@@ -113,16 +114,14 @@ void UringSocket::OnSendFailed(Train& train, int error) {
   // The error of an earlier datagram, or a device that cannot do trains: one
   // more try, singly.
   const bool soft = connected_ && error == ECONNREFUSED;
-  const bool no_gso =
-      train.segments > 1 &&
-      (error == EIO || error == EINVAL || error == EMSGSIZE);
+  const bool no_gso = train.segments > 1 &&
+                      (error == EIO || error == EINVAL || error == EMSGSIZE);
   if (no_gso) gso_ = false;
   if (soft && receiver_ != nullptr) {
     receiver_->OnSocketError(ErrnoStatus(error, peer_.ToString()));
   }
   if (!soft && !no_gso) return Drop(train);
-  for (size_t offset = 0; offset < train.bytes;
-       offset += train.segment_bytes) {
+  for (size_t offset = 0; offset < train.bytes; offset += train.segment_bytes) {
     train.PrepareSegment(offset);
     if (sendmsg(socket_.fd.get(), &train.message, MSG_DONTWAIT) < 0) {
       ++statistics_.send_errors;

@@ -1,0 +1,334 @@
+// What every reactor promises, whatever it is built on.
+#include <unistd.h>
+
+#include <array>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "cordon/net/reactor/make_reactor.h"
+#include "cordon/net/reactor/reactor.h"
+#include "cordon/net/task/status_macros.h"
+#include "cordon/net/task/task_scope.h"
+#include "cordon/net/task/timeout.h"
+#include "cordon/net/udp/udp_socket.h"
+#include "cordon/testing/sim/sim_reactor.h"
+#include "gtest/gtest.h"
+
+namespace cordon::net {
+namespace {
+
+struct Kind {
+  std::string name;
+  std::unique_ptr<Reactor> (*make)();
+};
+
+template <Backend kBackend>
+std::unique_ptr<Reactor> MakeKernelReactor() {
+  absl::StatusOr<std::unique_ptr<Reactor>> reactor =
+      MakeReactor({.backend = kBackend});
+  if (!reactor.ok()) {
+    ADD_FAILURE() << reactor.status();
+    return nullptr;
+  }
+  return *std::move(reactor);
+}
+
+std::unique_ptr<Reactor> MakeSimulatedReactor() {
+  return std::make_unique<testing::SimReactor>();
+}
+
+class ReactorContractTest : public ::testing::TestWithParam<Kind> {
+ protected:
+  ReactorContractTest() : reactor_(GetParam().make()) {}
+  bool simulated() const { return reactor_->backend() == "simulated"; }
+
+  std::unique_ptr<Reactor> reactor_;
+};
+
+absl::Span<const uint8_t> Bytes(const std::string& text) {
+  return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
+}
+std::string Text(const PooledBytes& bytes) {
+  return {bytes.data(), bytes.data() + bytes.size()};
+}
+
+constexpr absl::Duration kPatience = absl::Seconds(20);
+
+Task<absl::Status> EchoMany(UdpSocket& socket, int count) {
+  for (int i = 0; i < count; ++i) {
+    CO_ASSIGN_OR_RETURN(UdpSocket::Packet packet, co_await socket.Recv());
+    CO_RETURN_IF_ERROR(
+        co_await socket.Send(packet.path, packet.payload.bytes()));
+  }
+  co_return absl::OkStatus();
+}
+
+Task<absl::Status> Echo(Reactor& reactor, Endpoint bind, Endpoint to) {
+  CO_ASSIGN_OR_RETURN(UdpSocket server,
+                      UdpSocket::Open(reactor, {.bind = bind}));
+  to = to.WithPort(server.local_endpoint().port());
+  CO_ASSIGN_OR_RETURN(UdpSocket client,
+                      UdpSocket::Open(reactor, {.connect = to}));
+  TaskScope scope;
+  scope.Spawn(EchoMany(server, 3));
+  for (const std::string& text :
+       {std::string("a"), std::string(1200, 'b'), std::string(20000, 'c')}) {
+    Path path;
+    CO_RETURN_IF_ERROR(co_await client.Send(path, Bytes(text)));
+    // A connected client only hears its peer, so this also shows that the
+    // reply left from the address that the question went to.
+    CO_ASSIGN_OR_RETURN(UdpSocket::Packet reply,
+                        co_await WithTimeout(kPatience, client.Recv()));
+    if (Text(reply.payload) != text) co_return absl::DataLossError("changed");
+  }
+  CO_RETURN_IF_ERROR(co_await scope.Join());
+  CO_RETURN_IF_ERROR(co_await client.Close());
+  co_return co_await server.Close();
+}
+
+TEST_P(ReactorContractTest, EchoesOverIpv4) {
+  EXPECT_EQ(reactor_->Run(Echo(*reactor_, Endpoint::LoopbackV4(0),
+                               Endpoint::LoopbackV4(0))),
+            absl::OkStatus());
+}
+
+TEST_P(ReactorContractTest, EchoesOverIpv6) {
+  EXPECT_EQ(reactor_->Run(Echo(*reactor_, Endpoint::LoopbackV6(0),
+                               Endpoint::LoopbackV6(0))),
+            absl::OkStatus());
+}
+
+TEST_P(ReactorContractTest, ServesIpv4OnADualStackSocket) {
+  EXPECT_EQ(reactor_->Run(
+                Echo(*reactor_, Endpoint::AnyV6(0), Endpoint::LoopbackV4(0))),
+            absl::OkStatus());
+}
+
+TEST_P(ReactorContractTest, RepliesFromTheAddressThatWasAsked) {
+  // Not the address that the kernel would choose by itself.
+  EXPECT_EQ(reactor_->Run(Echo(*reactor_, Endpoint::AnyV4(0),
+                               Endpoint::V4({127, 0, 0, 9}, 0))),
+            absl::OkStatus());
+  EXPECT_EQ(reactor_->Run(Echo(*reactor_, Endpoint::AnyV6(0),
+                               Endpoint::V4({127, 0, 0, 9}, 0))),
+            absl::OkStatus());
+}
+
+Task<absl::Status> Burst(Reactor& reactor, size_t count, size_t bytes) {
+  CO_ASSIGN_OR_RETURN(UdpSocket server,
+                      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0),
+                                                .receive_buffer = 8 << 20}));
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket client,
+      UdpSocket::Open(reactor, {.connect = server.local_endpoint()}));
+  Path path;
+  for (size_t round = 0; round < count; round += 50) {
+    for (size_t i = round; i < round + 50 && i < count; ++i) {
+      std::string text = absl::StrCat(i, ":");
+      text.resize(bytes, 'x');
+      CO_RETURN_IF_ERROR(co_await client.Send(path, Bytes(text)));
+    }
+  }
+  for (size_t i = 0; i < count; ++i) {
+    CO_ASSIGN_OR_RETURN(UdpSocket::Packet packet,
+                        co_await WithTimeout(kPatience, server.Recv()));
+    const std::string expected = absl::StrCat(i, ":");
+    if (Text(packet.payload).substr(0, expected.size()) != expected ||
+        packet.payload.size() != bytes) {
+      co_return absl::DataLossError(absl::StrCat("datagram ", i));
+    }
+  }
+  co_return absl::OkStatus();
+}
+
+// More than the ring has buffers; all in order, nothing stuck.
+TEST_P(ReactorContractTest, DeliversABurstLargerThanItsBuffers) {
+  EXPECT_EQ(reactor_->Run(Burst(*reactor_, 900, 100)), absl::OkStatus());
+}
+
+Task<absl::Status> MixedSizes(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket server,
+      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket client,
+      UdpSocket::Open(reactor, {.connect = server.local_endpoint()}));
+  Path path;
+  const std::vector<size_t> sizes = {100, 100,  50, 100,   100, 200,  200, 1,
+                                     1,   1472, 40, 65507, 3,   1500, 1500};
+  for (size_t size : sizes) {
+    CO_RETURN_IF_ERROR(
+        co_await client.Send(path, Bytes(std::string(size, 'm'))));
+  }
+  for (size_t size : sizes) {
+    CO_ASSIGN_OR_RETURN(UdpSocket::Packet packet,
+                        co_await WithTimeout(kPatience, server.Recv()));
+    EXPECT_EQ(packet.payload.size(), size);
+  }
+  co_return absl::OkStatus();
+}
+
+TEST_P(ReactorContractTest, KeepsTheBoundariesOfDatagramsOfAllSizes) {
+  EXPECT_EQ(reactor_->Run(MixedSizes(*reactor_)), absl::OkStatus());
+}
+
+Task<absl::Status> RefusesTooLarge(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket socket,
+      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+  Path path;
+  path.peer = socket.local_endpoint();
+  co_return co_await socket.Send(path, Bytes(std::string(65508, 'x')));
+}
+
+TEST_P(ReactorContractTest, RefusesADatagramThatIsTooLarge) {
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(reactor_->Run(RefusesTooLarge(*reactor_))));
+}
+
+Task<absl::Status> ManySockets(Reactor& reactor, size_t count) {
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket server,
+      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+  TaskScope scope;
+  scope.Spawn(EchoMany(server, static_cast<int>(count)));
+  std::vector<UdpSocket> clients;
+  for (size_t i = 0; i < count; ++i) {
+    CO_ASSIGN_OR_RETURN(
+        UdpSocket client,
+        UdpSocket::Open(reactor, {.connect = server.local_endpoint()}));
+    clients.push_back(std::move(client));
+    Path path;
+    CO_RETURN_IF_ERROR(
+        co_await clients.back().Send(path, Bytes(absl::StrCat(i))));
+  }
+  for (size_t i = 0; i < count; ++i) {
+    CO_ASSIGN_OR_RETURN(UdpSocket::Packet reply,
+                        co_await WithTimeout(kPatience, clients[i].Recv()));
+    EXPECT_EQ(Text(reply.payload), absl::StrCat(i));
+  }
+  co_return co_await scope.Join();
+}
+
+TEST_P(ReactorContractTest, KeepsPeersApart) {
+  EXPECT_EQ(reactor_->Run(ManySockets(*reactor_, 200)), absl::OkStatus());
+}
+
+Task<absl::Status> Rebind(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket first,
+      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+  const Endpoint at = first.local_endpoint();
+  absl::StatusOr<UdpSocket> busy = UdpSocket::Open(reactor, {.bind = at});
+  EXPECT_TRUE(absl::IsUnavailable(busy.status())) << busy.status();
+  co_await SleepFor(absl::Milliseconds(5));
+  CO_RETURN_IF_ERROR(co_await first.Close());
+  CO_RETURN_IF_ERROR(co_await first.Close());
+  CO_ASSIGN_OR_RETURN(UdpSocket second, UdpSocket::Open(reactor, {.bind = at}));
+  co_return co_await second.Close();
+}
+
+TEST_P(ReactorContractTest, APortIsFreeOnceItsSocketIsClosed) {
+  EXPECT_EQ(reactor_->Run(Rebind(*reactor_)), absl::OkStatus());
+}
+
+Task<absl::Status> RecvForever(Reactor& reactor, Endpoint* at) {
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket socket,
+      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+  *at = socket.local_endpoint();
+  co_return (co_await socket.Recv()).status();
+}
+
+Task<absl::Status> DestroyInFlight(Reactor& reactor) {
+  for (int i = 0; i < 20; ++i) {
+    Endpoint at;
+    CO_ASSIGN_OR_RETURN(
+        UdpSocket sender,
+        UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+    {
+      TaskScope scope;
+      scope.Spawn(RecvForever(reactor, &at));
+      co_await SleepFor(absl::Milliseconds(2));
+      Path path;
+      path.peer = at;
+      CO_RETURN_IF_ERROR(co_await sender.Send(path, Bytes("too late")));
+      if (i % 2 == 0) co_await Yield();
+    }
+    // Gone, with its socket, while a datagram was on its way.
+    co_await SleepFor(absl::Milliseconds(2));
+  }
+  co_return absl::OkStatus();
+}
+
+TEST_P(ReactorContractTest, ATaskMayBeDestroyedWhileTheKernelWorksForIt) {
+  EXPECT_EQ(reactor_->Run(DestroyInFlight(*reactor_)), absl::OkStatus());
+}
+
+TEST_P(ReactorContractTest, RunsTimersInOrder) {
+  std::vector<int> order;
+  auto sleeper = [](std::vector<int>& out, int ms) -> Task<void> {
+    co_await SleepFor(absl::Milliseconds(ms));
+    out.push_back(ms);
+  };
+  auto all = [&](Reactor& reactor) -> Task<absl::Status> {
+    TaskScope scope;
+    for (int ms : {30, 10, 20, 40}) scope.Spawn(sleeper(order, ms));
+    const absl::Time start = reactor.Now();
+    CO_RETURN_IF_ERROR(co_await scope.Join());
+    EXPECT_GE(reactor.Now() - start, absl::Milliseconds(40));
+    co_return absl::OkStatus();
+  };
+  EXPECT_EQ(reactor_->Run(all(*reactor_)), absl::OkStatus());
+  EXPECT_EQ(order, (std::vector<int>{10, 20, 30, 40}));
+}
+
+TEST_P(ReactorContractTest, RunsWhatOtherThreadsPost) {
+  if (simulated()) {
+    int ran = 0;
+    reactor_->Post([&ran] { ++ran; });
+    auto sleep = []() -> Task<absl::Status> {
+      co_return co_await SleepFor(absl::Seconds(1));
+    };
+    EXPECT_TRUE(reactor_->Run(sleep()).ok());
+    EXPECT_EQ(ran, 1);
+    return;
+  }
+  constexpr int kPosts = 1000;
+  Event done;
+  int ran = 0;
+  std::thread other([&] {
+    for (int i = 0; i < kPosts; ++i) {
+      reactor_->Post([&] {
+        if (++ran == kPosts) done.Set();
+      });
+    }
+  });
+  EXPECT_TRUE(reactor_->Run(done.Wait()).ok());
+  other.join();
+  EXPECT_EQ(ran, kPosts);
+}
+
+TEST_P(ReactorContractTest, RequestStopStopsTheTaskThatRuns) {
+  reactor_->RequestStop();
+  auto sleep = []() -> Task<absl::Status> {
+    co_return co_await SleepFor(absl::Hours(1));
+  };
+  EXPECT_TRUE(absl::IsCancelled(reactor_->Run(sleep())));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Reactors, ReactorContractTest,
+    ::testing::Values(Kind{"IoUring", MakeKernelReactor<Backend::kIoUring>},
+                      Kind{"Epoll", MakeKernelReactor<Backend::kEpoll>},
+                      Kind{"Simulated", MakeSimulatedReactor}),
+    [](const auto& param) { return param.param.name; });
+
+}  // namespace
+}  // namespace cordon::net
