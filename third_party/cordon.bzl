@@ -5,6 +5,7 @@ with a `net/` folder of its own never collides, and compile as C++20 with
 warnings as errors.
 """
 
+# A consumer's workspace need not set any of these for our code.
 _COPTS = [
     "-std=c++20",
     "-Wall",
@@ -15,7 +16,11 @@ _COPTS = [
     "-Werror",
 ]
 
-def cordon_cc_library(name, hdrs = [], copts = [], **kwargs):
+# Everything is linked statically, whatever the consumer's --dynamic_mode says:
+# BoringSSL's symbols are hidden, so a shared library of ours would not find
+# them, and must not be exported, since gRPC brings OpenSSL's of the same names.
+
+def cordon_cc_library(name, hdrs = [], copts = [], linkstatic = True, **kwargs):
     """A cc_library whose headers are included as "cordon/<package>/x.h"."""
     package = native.package_name()
     native.cc_library(
@@ -23,34 +28,39 @@ def cordon_cc_library(name, hdrs = [], copts = [], **kwargs):
         hdrs = hdrs,
         copts = _COPTS + copts,
         include_prefix = "cordon/" + package,
+        linkstatic = linkstatic,
         strip_include_prefix = "/" + package,
         **kwargs
     )
 
-def cordon_cc_binary(name, copts = [], **kwargs):
+def cordon_cc_binary(name, copts = [], linkstatic = True, **kwargs):
+    """A cc_binary."""
     native.cc_binary(
         name = name,
         copts = _COPTS + copts,
+        linkstatic = linkstatic,
         **kwargs
     )
 
-def cordon_cc_test(name, copts = [], deps = [], size = "small", main = True, **kwargs):
+def cordon_cc_test(name, copts = [], deps = [], size = "small", main = True, linkstatic = True, **kwargs):
     """A cc_test with GoogleTest, and its main() unless `main` is False."""
     gtest = "gtest_main" if main else "gtest"
     native.cc_test(
         name = name,
         size = size,
         copts = _COPTS + copts,
+        linkstatic = linkstatic,
         deps = deps + ["@com_google_googletest//:" + gtest],
         **kwargs
     )
 
 def cordon_cc_benchmark(name, copts = [], deps = [], **kwargs):
-    """A Google Benchmark program; `bazel test //...` leaves it out."""
+    """A Google Benchmark program; `bazel test //...` only builds it."""
     native.cc_binary(
         name = name,
         testonly = True,
         copts = _COPTS + copts,
+        linkstatic = True,
         tags = ["benchmark"],
         deps = deps + ["@com_github_google_benchmark//:benchmark_main"],
         **kwargs

@@ -6,7 +6,7 @@ in a process. Every label stands for the whole: the linker keeps what is used.
 
 _PACKAGES = {
     "absl/algorithm": ["algorithm", "container"],
-    "absl/base": ["base", "config", "core_headers", "dynamic_annotations", "endian", "nullability"],
+    "absl/base": ["base", "config", "core_headers", "dynamic_annotations", "endian", "log_severity", "nullability"],
     "absl/cleanup": ["cleanup"],
     "absl/container": [
         "btree",
@@ -29,7 +29,7 @@ _PACKAGES = {
     "absl/strings": ["cord", "str_format", "strings"],
     "absl/synchronization": ["synchronization"],
     "absl/time": ["time"],
-    "absl/types": ["any", "optional", "span", "variant"],
+    "absl/types": ["any", "compare", "optional", "span", "variant"],
     "absl/utility": ["utility"],
 }
 
@@ -42,10 +42,21 @@ def _system_absl_impl(ctx):
         fail("no libraries of Abseil found in /usr/lib/*/pkgconfig: run tools/setup")
     linkopts = ["-Wl,--push-state,--as-needed"] + libraries + ["-Wl,--pop-state", "-pthread"]
     ctx.file("WORKSPACE", "workspace(name = \"%s\")\n" % ctx.name)
+    ctx.symlink(Label("//third_party/absl:mutex_tsan.cc"), "mutex_tsan.cc")
     ctx.file("BUILD", """
+# Empty without ThreadSanitizer. Hidden, so that the distribution's other
+# libraries go on using Abseil's own: they were built without the sanitizer too.
+cc_library(
+    name = "mutex_tsan",
+    srcs = ["mutex_tsan.cc"],
+    copts = ["-std=c++17", "-fvisibility=hidden", "-w"],
+    linkstatic = True,
+)
+
 cc_library(
     name = "absl",
     linkopts = {},
+    deps = [":mutex_tsan"],
     visibility = ["//:__subpackages__"],
 )
 """.format(linkopts))

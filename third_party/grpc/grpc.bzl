@@ -1,17 +1,52 @@
 """gRPC from the distribution (libgrpc++-dev), and a rule for its stubs."""
 
+# The resolver that gRPC uses never frees the configuration that it reads, and
+# gRPC itself was built without ThreadSanitizer, which therefore misses most of
+# its locks.
+_SUPPRESSIONS = """
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer)
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() {
+  return "leak:libcares.so\\n";
+}
+#endif
+#if __has_feature(thread_sanitizer)
+extern "C" const char* __tsan_default_suppressions();
+extern "C" const char* __tsan_default_suppressions() {
+  return "race:libgrpc\\nrace:libgpr\\n";
+}
+#endif
+#endif
+"""
+
 def _system_grpc_impl(ctx):
     if not ctx.path("/usr/include/grpcpp/grpcpp.h").exists:
         fail("gRPC is missing: run tools/setup, which installs libgrpc++-dev")
     ctx.file("WORKSPACE", "workspace(name = \"%s\")\n" % ctx.name)
-    ctx.symlink(ctx.which("grpc_cpp_plugin") or "/usr/bin/grpc_cpp_plugin", "grpc_cpp_plugin_binary")
+    ctx.file("suppressions.cc", _SUPPRESSIONS)
     ctx.file("BUILD", """
 package(default_visibility = ["//visibility:public"])
+
+# Nothing refers to what the sanitizers look for, hence alwayslink.
+cc_library(
+    name = "suppressions",
+    srcs = ["suppressions.cc"],
+    linkstatic = True,
+    alwayslink = True,
+    visibility = ["//visibility:private"],
+)
 
 cc_library(
     name = "grpc++",
     linkopts = ["-lgrpc++", "-lgrpc", "-lgpr", "-pthread"],
-    deps = ["@com_google_protobuf//:protobuf"],
+    # Its headers have inline functions that need Abseil.
+    deps = [
+        ":suppressions",
+        "@com_google_absl//absl/strings",
+        "@com_google_absl//absl/synchronization",
+        "@com_google_protobuf//:protobuf",
+    ],
 )
 
 cc_library(
@@ -19,10 +54,15 @@ cc_library(
     linkopts = ["-Wl,--no-as-needed,-lgrpc++_reflection,--as-needed"],
     deps = [":grpc++"],
 )
+""")
 
+    # The label that upstream has it under.
+    ctx.symlink(ctx.which("grpc_cpp_plugin") or "/usr/bin/grpc_cpp_plugin", "src/compiler/grpc_cpp_plugin_binary")
+    ctx.file("src/compiler/BUILD", """
 filegroup(
     name = "grpc_cpp_plugin",
     srcs = ["grpc_cpp_plugin_binary"],
+    visibility = ["//visibility:public"],
 )
 """)
 
@@ -46,7 +86,7 @@ def cordon_grpc_library(name, proto, **kwargs):
         outs = outs,
         tools = [
             "@com_google_protobuf//:protoc",
-            "@com_github_grpc_grpc//:grpc_cpp_plugin",
+            "@com_github_grpc_grpc//src/compiler:grpc_cpp_plugin",
         ],
         cmd = """
 set -eu
@@ -54,7 +94,7 @@ root=$(@D)/{name}.protos
 mkdir -p $$root/cordon/{package}
 cp $(location {proto}) $$root/cordon/{package}/{proto}
 $(location @com_google_protobuf//:protoc) -I$$root --cpp_out=$$root --grpc_out=$$root \
-    --plugin=protoc-gen-grpc=$(location @com_github_grpc_grpc//:grpc_cpp_plugin) \
+    --plugin=protoc-gen-grpc=$(location @com_github_grpc_grpc//src/compiler:grpc_cpp_plugin) \
     cordon/{package}/{proto}
 mv $$root/cordon/{package}/{stem}.*pb.* $(@D)/
 rm -r $$root
@@ -66,6 +106,7 @@ rm -r $$root
         hdrs = [out for out in outs if out.endswith(".h")],
         copts = ["-std=c++20", "-w"],
         include_prefix = "cordon/" + package,
+        linkstatic = True,
         strip_include_prefix = "/" + package,
         deps = [
             "@com_github_grpc_grpc//:grpc++",

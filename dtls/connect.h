@@ -1,0 +1,41 @@
+// A DTLS client's way in.
+//
+//   CO_ASSIGN_OR_RETURN(
+//       dtls::Connection connection,
+//       co_await dtls::Connect(reactor, server, context,
+//                              {.server_name = "example.com"}));
+//   CO_RETURN_IF_ERROR(co_await connection.Handshake());
+#ifndef CORDON_DTLS_CONNECT_H_
+#define CORDON_DTLS_CONNECT_H_
+
+#include <string>
+
+#include "absl/status/statusor.h"
+#include "cordon/dtls/connection.h"
+#include "cordon/dtls/context.h"
+#include "cordon/net/base/endpoint.h"
+#include "cordon/net/reactor/reactor.h"
+#include "cordon/net/task/task.h"
+
+namespace cordon::dtls {
+
+struct ConnectOptions {
+  // The name that the server's certificate must have: a DNS name, which is sent
+  // as SNI, too, or an IP address.
+  std::string server_name = {};
+  // Our own address and port, if they matter.
+  net::Endpoint bind = {};
+};
+
+// Opens a socket of its own for one session with `server`. Nothing is sent
+// before `Handshake`. kInvalidArgument: the context is a server's, or it
+// verifies and `server_name` is empty; kUnavailable: there is no way to
+// `server` from this machine.
+net::Task<absl::StatusOr<Connection>> Connect(net::Reactor& reactor,
+                                              net::Endpoint server,
+                                              Context context,
+                                              ConnectOptions options);
+
+}  // namespace cordon::dtls
+
+#endif  // CORDON_DTLS_CONNECT_H_

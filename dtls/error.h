@@ -1,0 +1,101 @@
+// How errors are told.
+//
+// Every operation returns an `absl::Status` with one of these codes:
+//
+//   kCancelled           stop was requested
+//   kDeadlineExceeded    a time limit passed, that of the handshake included
+//   kOutOfRange          the peer closed the session (`IsClosed`)
+//   kUnauthenticated     the peer could not be verified
+//   kPermissionDenied    the peer, or a policy, refuses us
+//   kUnavailable         the network or the peer is gone, or no handshake is
+//                        possible with it
+//   kResourceExhausted   a limit
+//   kInvalidArgument     bad options, or a message that is too large
+//   kFailedPrecondition  calls in the wrong order
+//   kInternal            a bug of this library
+//
+// and, where there is more to say, an `ErrorDetail`:
+//
+//   absl::Status status = co_await connection.Handshake();
+//   if (auto detail = dtls::GetErrorDetail(status)) {
+//     for (const auto& error : detail->verification_errors) Log(error.message);
+//   }
+#ifndef CORDON_DTLS_ERROR_H_
+#define CORDON_DTLS_ERROR_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/string_view.h"
+
+namespace cordon::dtls {
+
+// What can be wrong with a certificate chain; the names follow X.509
+// verification as OpenSSL and Qt know it.
+enum class VerificationErrorCode : uint8_t {
+  kUnspecified = 0,
+  kNoPeerCertificate,
+  kUnableToGetIssuer,    // the chain ends at an unknown certificate
+  kSelfSigned,           // a self-signed certificate that is not trusted
+  kSelfSignedInChain,    // the chain's root is not trusted
+  kUnableToVerifyFirst,  // one certificate, of an unknown issuer
+  kSignatureInvalid,
+  kNotYetValid,
+  kExpired,
+  kInvalidDates,
+  kRevoked,
+  kInvalidCa,  // an issuer that may not issue
+  kPathTooLong,
+  kInvalidPurpose,  // not for servers, or not for clients
+  kNotTrusted,
+  kRejected,
+  kHostNameMismatch,
+  kWeakKeyOrSignature,
+};
+
+// "expired", "host name mismatch", ...
+absl::string_view VerificationErrorName(VerificationErrorCode code);
+
+struct VerificationError {
+  VerificationErrorCode code = VerificationErrorCode::kUnspecified;
+  // Where in the chain: 0 is the peer's own certificate.
+  int depth = 0;
+  // The subject of that certificate, readable, and the certificate in DER.
+  std::string subject = {};
+  std::string certificate = {};
+  // A sentence for people.
+  std::string message = {};
+
+  friend bool operator==(const VerificationError&,
+                         const VerificationError&) = default;
+};
+
+// The particulars of a failure.
+struct ErrorDetail {
+  // The TLS alert that ended the session (RFC 5246 section 7.2), if there was
+  // one, and which side sent it.
+  std::optional<uint8_t> alert = {};
+  bool alert_received = false;
+  std::vector<VerificationError> verification_errors = {};
+  // The name of the limit that was hit, or empty.
+  std::string limit = {};
+};
+
+void SetErrorDetail(absl::Status* status, const ErrorDetail& detail);
+std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status);
+
+// True for the status that says that the peer closed the session in order, by
+// a close_notify alert.
+inline bool IsClosed(const absl::Status& status) {
+  return absl::IsOutOfRange(status);
+}
+
+// "certificate_expired" for 45; "alert 200" for an unknown one.
+std::string AlertName(uint8_t alert);
+
+}  // namespace cordon::dtls
+
+#endif  // CORDON_DTLS_ERROR_H_

@@ -1,0 +1,87 @@
+#include "cordon/dtls/internal/boringssl_seam.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#include "ssl/internal.h"
+
+// The interface number that separates the two versions: the first has the
+// fields of the epochs in SSL3_STATE, the second has classes for them.
+#define CORDON_BORINGSSL_HAS_EPOCHS (BORINGSSL_API_VERSION >= 33)
+
+namespace cordon::dtls::internal {
+namespace {
+
+#if CORDON_BORINGSSL_HAS_EPOCHS
+bssl::SSLImpl* Inside(SSL* ssl) { return bssl::FromOpaque(ssl); }
+#else
+SSL* Inside(SSL* ssl) { return ssl; }
+#endif
+
+}  // namespace
+
+void ContinueAfterHelloVerifyRequest(SSL* ssl, uint64_t hello_record_sequence) {
+  auto* impl = Inside(ssl);
+  impl->d1->handshake_read_seq = 1;
+  impl->d1->handshake_write_seq = 1;
+#if CORDON_BORINGSSL_HAS_EPOCHS
+  impl->d1->write_epoch.next_record =
+      bssl::DTLSRecordNumber(0, hello_record_sequence);
+#else
+  impl->s3->write_sequence = hello_record_sequence;
+#endif
+}
+
+OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
+                                 absl::Span<uint8_t>* plaintext) {
+  uint8_t type = 0;
+  uint8_t alert = 0;
+  size_t consumed = 0;
+  bssl::Span<uint8_t> out;
+  const bssl::Span<uint8_t> in(record.data(), record.size());
+#if CORDON_BORINGSSL_HAS_EPOCHS
+  bssl::DTLSRecordNumber number;
+  const bssl::ssl_open_record_t result = bssl::dtls_open_record(
+      Inside(ssl), &type, &number, &out, &consumed, &alert, in);
+#else
+  const bssl::ssl_open_record_t result =
+      bssl::dtls_open_record(Inside(ssl), &type, &out, &consumed, &alert, in);
+#endif
+  switch (result) {
+    case bssl::ssl_open_record_success:
+      if (type != SSL3_RT_APPLICATION_DATA) return OpenResult::kDiscarded;
+      *plaintext = {out.data(), out.size()};
+      return OpenResult::kOpened;
+    case bssl::ssl_open_record_discard:
+    case bssl::ssl_open_record_partial:
+      return OpenResult::kDiscarded;
+    default:
+      ERR_clear_error();
+      return OpenResult::kFailed;
+  }
+}
+
+size_t SealOverhead(const SSL* ssl) { return SSL_max_seal_overhead(ssl); }
+
+size_t SealApplicationRecord(SSL* ssl, absl::Span<const uint8_t> message,
+                             absl::Span<uint8_t> out) {
+  auto* impl = Inside(ssl);
+  size_t size = 0;
+#if CORDON_BORINGSSL_HAS_EPOCHS
+  bssl::DTLSRecordNumber number;
+  const bool sealed = bssl::dtls_seal_record(
+      impl, &number, out.data(), &size, out.size(), SSL3_RT_APPLICATION_DATA,
+      message.data(), message.size(), impl->d1->write_epoch.epoch());
+#else
+  const bool sealed = bssl::dtls_seal_record(
+      impl, out.data(), &size, out.size(), SSL3_RT_APPLICATION_DATA,
+      message.data(), message.size(), bssl::dtls1_use_current_epoch);
+#endif
+  if (!sealed) {
+    ERR_clear_error();
+    return 0;
+  }
+  return size;
+}
+
+}  // namespace cordon::dtls::internal

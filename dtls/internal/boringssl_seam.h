@@ -1,0 +1,45 @@
+// What the engine needs of BoringSSL beyond its public interface. This is the
+// one place that sees <ssl/internal.h>; it knows the version that Debian
+// packages (2023) and the current one (2026).
+#ifndef CORDON_DTLS_INTERNAL_BORINGSSL_SEAM_H_
+#define CORDON_DTLS_INTERNAL_BORINGSSL_SEAM_H_
+
+#include <openssl/base.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/types/span.h"
+
+namespace cordon::dtls::internal {
+
+// Prepares a server `ssl`, which has not begun its handshake, for the second
+// ClientHello of an exchange whose HelloVerifyRequest was sent without state
+// (RFC 6347 section 4.2.1): that hello is message 1, our answer is message 1,
+// and the first record that we send continues after `hello_record_sequence`,
+// the sequence number of the record of that hello.
+void ContinueAfterHelloVerifyRequest(SSL* ssl, uint64_t hello_record_sequence);
+
+enum class OpenResult {
+  kOpened,     // `*plaintext` is a part of the record, decrypted in place
+  kDiscarded,  // a replay, of another epoch, forged, or not a record
+  kFailed,     // a fatal violation by a peer that has the keys
+};
+
+// Opens one record of application data in place, on an `ssl` that has completed
+// its handshake with DTLS 1.2. `record` is exactly one record.
+OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
+                                 absl::Span<uint8_t>* plaintext);
+
+// Bytes that sealing adds to a message.
+size_t SealOverhead(const SSL* ssl);
+
+// Seals one record of application data into `out`, which holds at least
+// `message.size() + SealOverhead(ssl)` bytes, and returns its size; 0 if the
+// sequence numbers are used up. `message` may not overlap `out`.
+size_t SealApplicationRecord(SSL* ssl, absl::Span<const uint8_t> message,
+                             absl::Span<uint8_t> out);
+
+}  // namespace cordon::dtls::internal
+
+#endif  // CORDON_DTLS_INTERNAL_BORINGSSL_SEAM_H_

@@ -1,0 +1,53 @@
+// What was negotiated, and what has happened since.
+#ifndef CORDON_DTLS_SESSION_INFO_H_
+#define CORDON_DTLS_SESSION_INFO_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "absl/time/time.h"
+
+namespace cordon::dtls {
+
+// Complete once the handshake is; empty fields were not negotiated.
+struct SessionInfo {
+  std::string version = {};              // "DTLSv1.2"
+  std::string cipher = {};               // OpenSSL's name
+  std::string group = {};                // of the key exchange, as "X25519"
+  std::string signature_algorithm = {};  // that the peer signed with
+  std::string alpn = {};
+  std::string server_name = {};  // SNI
+  std::string psk_identity = {};
+  bool peer_verified = false;
+  // The peer's certificates in DER, its own first.
+  std::vector<std::string> peer_chain = {};
+  // The subject of the first, readable.
+  std::string peer_subject = {};
+};
+
+// Counters of one session. Plain numbers; read them on the reactor's thread.
+struct SessionStatistics {
+  uint64_t datagrams_received = 0;
+  uint64_t datagrams_sent = 0;
+  uint64_t bytes_received = 0;  // UDP payloads
+  uint64_t bytes_sent = 0;
+  uint64_t messages_received = 0;
+  uint64_t messages_sent = 0;
+  uint64_t message_bytes_received = 0;
+  uint64_t message_bytes_sent = 0;
+  // Records that were not accepted: replays, forgeries, other epochs, garbage.
+  uint64_t records_discarded = 0;
+  // Messages dropped because nobody had taken those before them.
+  uint64_t messages_dropped_queue_full = 0;
+  // Datagrams that the network did not take.
+  uint64_t datagrams_not_sent = 0;
+  // Flights sent again because the peer did not answer.
+  uint64_t retransmissions = 0;
+  // From the first to the last message of the handshake.
+  absl::Duration handshake_duration = absl::ZeroDuration();
+};
+
+}  // namespace cordon::dtls
+
+#endif  // CORDON_DTLS_SESSION_INFO_H_
