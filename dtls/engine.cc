@@ -183,7 +183,7 @@ void Engine::ReceiveRecord(absl::Span<uint8_t> record, absl::Time now) {
   absl::Span<uint8_t> message;
   switch (internal::OpenApplicationRecord(ssl_.get(), record, &message)) {
     case internal::OpenResult::kOpened:
-      if (!message.empty()) Deliver(message);
+      Deliver(message);
       return;
     case internal::OpenResult::kDiscarded:
       ++statistics_.records_discarded;
