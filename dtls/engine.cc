@@ -27,6 +27,10 @@ constexpr size_t kIpv6Overhead = 40 + 8;
 // BoringSSL takes no less.
 constexpr size_t kMinPayload = 228;
 
+// A Finished, its repetition, and the first messages that follow it.
+constexpr size_t kMaxEarlyRecords = 8;
+constexpr size_t kMaxEarlyBytes = 8192;
+
 absl::StatusCode CodeOfReceivedAlert(int alert) {
   switch (alert) {
     case SSL_AD_BAD_CERTIFICATE:
@@ -142,7 +146,7 @@ void Engine::Start(absl::Time now, EngineOutput& output) {
   started_ = now;
   handshake_deadline_ = now + context_.session().handshake_deadline;
   if (!context_.is_server()) Drive(now);
-  UpdateDeadline(now);
+  UpdateTimer(now, 0);
 }
 
 void Engine::Receive(absl::Span<uint8_t> datagram, absl::Time now,
@@ -150,6 +154,8 @@ void Engine::Receive(absl::Span<uint8_t> datagram, absl::Time now,
   ++statistics_.datagrams_received;
   statistics_.bytes_received += datagram.size();
   Call call(&output_, output, now);
+  const uint64_t datagrams_before =
+      statistics_.datagrams_sent + statistics_.datagrams_not_sent;
   // Records stand on their own: one that is bad leaves the others alone.
   while (!datagram.empty()) {
     internal::RecordView record;
@@ -157,29 +163,57 @@ void Engine::Receive(absl::Span<uint8_t> datagram, absl::Time now,
       ++statistics_.records_discarded;
       break;
     }
-    ReceiveRecord(datagram.subspan(0, record.whole.size()), now);
+    ReceiveRecord(record, datagram.subspan(0, record.whole.size()), now);
     datagram.remove_prefix(record.whole.size());
   }
-  UpdateDeadline(now);
+  if (state_ != EngineState::kConnected ||
+      retransmission_ != absl::InfiniteFuture()) {
+    UpdateTimer(now, datagrams_before);
+  }
 }
 
-void Engine::ReceiveRecord(absl::Span<uint8_t> record, absl::Time now) {
-  switch (state_) {
-    case EngineState::kHandshaking:
-      set_incoming(record);
-      Drive(now);
-      return;
-    case EngineState::kConnected:
-      break;
-    default:
-      ++statistics_.records_discarded;
-      return;
-  }
-  if (record[0] != internal::kApplicationDataType) {
+void Engine::ReceiveRecord(const internal::RecordView& view,
+                           absl::Span<uint8_t> record, absl::Time now) {
+  if (state_ == EngineState::kHandshaking) {
+    ReceiveWhileHandshaking(view, now);
+  } else if (state_ != EngineState::kConnected) {
+    ++statistics_.records_discarded;
+  } else if (view.type == internal::kApplicationDataType) {
+    OpenInPlace(record);
+  } else {
     set_incoming(record);
     Read();
+  }
+}
+
+void Engine::ReceiveWhileHandshaking(const internal::RecordView& view,
+                                     absl::Time now) {
+  if (view.epoch != 0) KeepEarly(view.whole);
+  // Early data would be thrown away.
+  if (view.epoch == 0 || view.type != internal::kApplicationDataType) {
+    set_incoming(view.whole);
+    Drive(now);
+  }
+  if (view.epoch != 0) return;
+  for (size_t i = 0; i < early_.size() && state_ == EngineState::kHandshaking;
+       ++i) {
+    if (early_[i][0] == internal::kApplicationDataType) continue;
+    set_incoming(early_[i]);
+    Drive(now);
+  }
+}
+
+void Engine::KeepEarly(absl::Span<const uint8_t> record) {
+  if (early_.size() >= kMaxEarlyRecords ||
+      early_bytes_ + record.size() > kMaxEarlyBytes) {
+    ++statistics_.records_discarded;
     return;
   }
+  early_.emplace_back(record.begin(), record.end());
+  early_bytes_ += record.size();
+}
+
+void Engine::OpenInPlace(absl::Span<uint8_t> record) {
   absl::Span<uint8_t> message;
   switch (internal::OpenApplicationRecord(ssl_.get(), record, &message)) {
     case internal::OpenResult::kOpened:
@@ -211,6 +245,12 @@ void Engine::OnConnected(absl::Time now) {
   handshake_deadline_ = absl::InfiniteFuture();
   statistics_.handshake_duration = now - started_;
   Read();
+  for (std::vector<uint8_t>& record : std::exchange(early_, {})) {
+    if (state_ == EngineState::kConnected &&
+        record[0] == internal::kApplicationDataType) {
+      OpenInPlace(absl::MakeSpan(record));
+    }
+  }
 }
 
 // Everything but application data: alerts, and the peer's last flight again,
@@ -299,14 +339,20 @@ absl::Status Engine::FailureStatus(int ssl_error) {
   return status;
 }
 
-void Engine::UpdateDeadline(absl::Time now) {
+void Engine::UpdateTimer(absl::Time now, uint64_t datagrams_before) {
   timeval left = {};
-  const bool running =
-      state_ == EngineState::kHandshaking || state_ == EngineState::kConnected;
-  retransmission_ =
-      running && DTLSv1_get_timeout(ssl_.get(), &left) == 1
-          ? now + absl::Seconds(left.tv_sec) + absl::Microseconds(left.tv_usec)
-          : absl::InfiniteFuture();
+  const bool waiting = (state_ == EngineState::kHandshaking ||
+                        state_ == EngineState::kConnected) &&
+                       DTLSv1_get_timeout(ssl_.get(), &left) == 1;
+  if (!waiting) {
+    retransmission_ = absl::InfiniteFuture();
+  } else if (statistics_.datagrams_sent + statistics_.datagrams_not_sent >
+                 datagrams_before ||
+             retransmission_ == absl::InfiniteFuture()) {
+    // A new flight. Datagrams that bring nothing new leave the timer alone.
+    retransmission_interval_ = context_.session().retransmission_timeout;
+    retransmission_ = now + retransmission_interval_;
+  }
 }
 
 absl::Time Engine::NextDeadline() const {
@@ -325,15 +371,26 @@ void Engine::OnTimeout(absl::Time now, EngineOutput& output) {
     Fail(std::move(status));
     return;
   }
-  if (now >= retransmission_) {
-    const int result = DTLSv1_handle_timeout(ssl_.get());
-    if (result < 0) {
-      Fail(FailureStatus(SSL_get_error(ssl_.get(), result)));
-    } else if (result > 0) {
-      ++statistics_.retransmissions;
-    }
+  if (now < retransmission_) return;
+  // BoringSSL doubles its own timer without our bound: let it believe that its
+  // time has come.
+  timeval left = {};
+  if (DTLSv1_get_timeout(ssl_.get(), &left) != 1) {
+    retransmission_ = absl::InfiniteFuture();
+    return;
   }
-  UpdateDeadline(now);
+  const internal::ScopedTime expiry(now + absl::Seconds(left.tv_sec) +
+                                    absl::Microseconds(left.tv_usec));
+  const int result = DTLSv1_handle_timeout(ssl_.get());
+  if (result < 0) {
+    Fail(FailureStatus(SSL_get_error(ssl_.get(), result)));
+    return;
+  }
+  ++statistics_.retransmissions;
+  retransmission_interval_ =
+      std::min(2 * retransmission_interval_,
+               context_.session().max_retransmission_timeout);
+  retransmission_ = now + retransmission_interval_;
 }
 
 size_t Engine::overhead() const { return internal::SealOverhead(ssl_.get()); }

@@ -22,6 +22,7 @@
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -29,6 +30,7 @@
 #include "absl/types/span.h"
 #include "cordon/dtls/context.h"
 #include "cordon/dtls/error.h"
+#include "cordon/dtls/internal/client_hello.h"
 #include "cordon/dtls/internal/datagram_bio.h"
 #include "cordon/dtls/internal/ssl_callbacks.h"
 #include "cordon/dtls/session_info.h"
@@ -123,14 +125,21 @@ class Engine final : private internal::DatagramTransport {
 
   // Lets BoringSSL work on the incoming record, if there is one.
   void Drive(absl::Time now);
-  void ReceiveRecord(absl::Span<uint8_t> record, absl::Time now);
+  void ReceiveRecord(const internal::RecordView& view,
+                     absl::Span<uint8_t> record, absl::Time now);
+  void ReceiveWhileHandshaking(const internal::RecordView& view,
+                               absl::Time now);
+  void OpenInPlace(absl::Span<uint8_t> record);
+  void KeepEarly(absl::Span<const uint8_t> record);
   void Read();
   void OnConnected(absl::Time now);
   void Deliver(absl::Span<const uint8_t> message);
   void Fail(absl::Status status);
   // Translates BoringSSL's error, and what the callbacks noted.
   absl::Status FailureStatus(int ssl_error);
-  void UpdateDeadline(absl::Time now);
+  // Starts, keeps or ends the retransmission timer after BoringSSL has worked;
+  // `datagrams_before` were sent before that.
+  void UpdateTimer(absl::Time now, uint64_t datagrams_before);
 
   const Context context_;
   const EngineOptions options_;
@@ -141,6 +150,12 @@ class Engine final : private internal::DatagramTransport {
   absl::Time started_ = absl::InfinitePast();
   absl::Time handshake_deadline_ = absl::InfiniteFuture();
   absl::Time retransmission_ = absl::InfiniteFuture();
+  absl::Duration retransmission_interval_ = absl::ZeroDuration();
+  // Encrypted records that came while the handshake was going on, perhaps
+  // before the ChangeCipherSpec that they need: tried again after each record
+  // in the clear. They cannot be told from forged ones, so there are few.
+  std::vector<std::vector<uint8_t>> early_;
+  size_t early_bytes_ = 0;
   // Of the call that is running.
   EngineOutput* output_ = nullptr;
   SessionStatistics statistics_;

@@ -4,6 +4,7 @@
 #include <openssl/mem.h>
 #include <openssl/ssl.h>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
@@ -135,7 +136,7 @@ std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status) {
 std::string AlertName(uint8_t alert) {
   const absl::string_view text = SSL_alert_desc_string_long(alert);
   if (text.empty() || text == "unknown") return absl::StrCat("alert ", alert);
-  return absl::StrReplaceAll(text, {{" ", "_"}});
+  return absl::AsciiStrToLower(absl::StrReplaceAll(text, {{" ", "_"}}));
 }
 
 }  // namespace cordon::dtls

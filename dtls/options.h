@@ -40,9 +40,12 @@ struct SessionOptions {
   size_t mtu = kDefaultMtu;
   // The whole handshake must be done within this time of its start.
   absl::Duration handshake_deadline = absl::Seconds(30);
-  // After this time a flight is sent again; the time doubles with each repeat,
-  // up to 60 s (RFC 6347 section 4.2.4.1).
+  // After this time a flight is sent again; the time doubles with each repeat
+  // of the same flight, up to the maximum (RFC 6347 section 4.2.4.1; it allows
+  // for 60 s, but then a handshake that is given up after 30 s would be tried
+  // six times only). At most 12 times.
   absl::Duration retransmission_timeout = absl::Milliseconds(400);
+  absl::Duration max_retransmission_timeout = absl::Seconds(4);
   // Received messages that wait for `RecvDecrypted`; what does not fit is
   // dropped and counted.
   size_t max_queued_messages = 256;

@@ -30,9 +30,10 @@
 #include "cordon/net/task/when_all.h"
 #include "cordon/tools/command_line.h"
 
-ABSL_FLAG(std::string, ca, "",
-          "Who may have issued the server's certificate, a PEM file. By default "
-          "the system's trust store.");
+ABSL_FLAG(
+    std::string, ca, "",
+    "Who may have issued the server's certificate, a PEM file. By default "
+    "the system's trust store.");
 ABSL_FLAG(std::string, name, "",
           "The name that the server's certificate must have. By default the "
           "HOST that was given.");
@@ -74,8 +75,7 @@ class LineReader {
       ended_ = true;
     }
     const uint64_t one = 1;
-    [[maybe_unused]] ssize_t written =
-        write(end_fd_.get(), &one, sizeof(one));
+    [[maybe_unused]] ssize_t written = write(end_fd_.get(), &one, sizeof(one));
     thread_.join();
   }
 
@@ -163,8 +163,7 @@ net::Task<absl::Status> SendLines(net::Reactor& reactor,
 
 net::Task<absl::Status> PrintMessages(dtls::Connection& connection) {
   while (true) {
-    absl::StatusOr<dtls::Message> message =
-        co_await connection.RecvDecrypted();
+    absl::StatusOr<dtls::Message> message = co_await connection.RecvDecrypted();
     if (!message.ok()) co_return message.status();
     std::fwrite(message->text().data(), 1, message->size(), stdout);
     std::fputc('\n', stdout);
@@ -182,9 +181,9 @@ void PrintInfo(const dtls::Connection& connection) {
   print("group:", info.group);
   print("signature:", info.signature_algorithm);
   print("peer:", info.peer_subject);
-  print("verified:", info.peer_chain.empty()  ? ""
-                     : info.peer_verified ? "yes"
-                                          : "no");
+  print("verified:", info.peer_chain.empty() ? ""
+                     : info.peer_verified    ? "yes"
+                                             : "no");
   print("psk:", info.psk_identity);
   print("alpn:", info.alpn);
   std::fflush(stdout);
@@ -241,8 +240,8 @@ dtls::Context MakeContext() {
     options.pre_shared_key = *std::move(psk);
   }
   options.ciphers = absl::GetFlag(FLAGS_ciphers);
-  options.alpn = absl::StrSplit(absl::GetFlag(FLAGS_alpn), ',',
-                                absl::SkipEmpty());
+  options.alpn =
+      absl::StrSplit(absl::GetFlag(FLAGS_alpn), ',', absl::SkipEmpty());
   options.session.mtu = absl::GetFlag(FLAGS_mtu);
   options.session.handshake_deadline = absl::GetFlag(FLAGS_timeout);
   absl::StatusOr<dtls::Context> context =

@@ -117,9 +117,9 @@ std::vector<std::string> ParseCommandLine(int argc, char** argv,
       }
     }
     if (std::string error; !flag->ParseFrom(value, &error)) {
-      DieOfUsage(usage.program, absl::StrCat("--", name, "=", value, ": ",
-                                             absl::StrReplaceAll(
-                                                 error, {{"\n", " "}})));
+      DieOfUsage(usage.program,
+                 absl::StrCat("--", name, "=", value, ": ",
+                              absl::StrReplaceAll(error, {{"\n", " "}})));
     }
   }
   return positional;

@@ -12,7 +12,8 @@
 
 namespace cordon::tools {
 
-// A flag that may be given several times: `ABSL_FLAG(RepeatedFlag, psk, {}, ..)`.
+// A flag that may be given several times: `ABSL_FLAG(RepeatedFlag, psk, {},
+// ..)`.
 struct RepeatedFlag {
   std::vector<std::string> values;
 };
@@ -21,9 +22,9 @@ bool AbslParseFlag(absl::string_view text, RepeatedFlag* flag,
 std::string AbslUnparseFlag(const RepeatedFlag& flag);
 
 struct Usage {
-  absl::string_view program;    // "echo_server"
-  absl::string_view synopsis;   // "--listen=HOST:PORT [flags]"
-  absl::string_view summary;    // what it does, for --help
+  absl::string_view program;   // "echo_server"
+  absl::string_view synopsis;  // "--listen=HOST:PORT [flags]"
+  absl::string_view summary;   // what it does, for --help
   // Names of the flags that are `RepeatedFlag`s.
   std::vector<absl::string_view> repeated = {};
 };

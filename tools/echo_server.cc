@@ -70,9 +70,9 @@ struct Totals {
 
   std::string ToString() const {
     return absl::StrCat(accepted, " sessions accepted, ", sessions,
-                        " now; handshakes: ", completed, " completed, ",
-                        failed, " failed; ", messages, " messages with ",
-                        bytes, " bytes echoed");
+                        " now; handshakes: ", completed, " completed, ", failed,
+                        " failed; ", messages, " messages with ", bytes,
+                        " bytes echoed");
   }
 };
 
@@ -112,16 +112,19 @@ struct Server {
 
   Totals totals() const {
     const dtls::ListenerStatistics s = listener.statistics();
-    return {s.sessions,          s.sessions_accepted, s.handshakes_completed,
-            s.handshakes_failed, messages,            bytes};
+    return {s.sessions,
+            s.sessions_accepted,
+            s.handshakes_completed,
+            s.handshakes_failed,
+            messages,
+            bytes};
   }
 };
 
 net::Task<absl::Status> Echo(Server& server, dtls::Connection& connection) {
   CO_RETURN_IF_ERROR(co_await connection.Handshake());
   while (true) {
-    absl::StatusOr<dtls::Message> message =
-        co_await connection.RecvDecrypted();
+    absl::StatusOr<dtls::Message> message = co_await connection.RecvDecrypted();
     if (dtls::IsClosed(message.status())) {
       co_return co_await connection.Close();
     }
@@ -234,8 +237,8 @@ dtls::Context MakeContext() {
     options.client_trust = *std::move(trust);
   }
   options.ciphers = absl::GetFlag(FLAGS_ciphers);
-  options.alpn = absl::StrSplit(absl::GetFlag(FLAGS_alpn), ',',
-                                absl::SkipEmpty());
+  options.alpn =
+      absl::StrSplit(absl::GetFlag(FLAGS_alpn), ',', absl::SkipEmpty());
   options.cookies = OnOrOff("cookies", absl::GetFlag(FLAGS_cookies));
   options.session.mtu = absl::GetFlag(FLAGS_mtu);
   absl::StatusOr<dtls::Context> context =

@@ -130,6 +130,11 @@ absl::Status CheckSession(const SessionOptions& session) {
                      absl::FormatDuration(session.retransmission_timeout),
                      "; it must be from 10ms to 1min"));
   }
+  if (session.max_retransmission_timeout < session.retransmission_timeout) {
+    return absl::InvalidArgumentError(
+        "session.max_retransmission_timeout must not be less than "
+        "session.retransmission_timeout");
+  }
   if (session.max_queued_messages == 0 || session.max_queued_bytes == 0) {
     return absl::InvalidArgumentError(
         "session.max_queued_messages and session.max_queued_bytes must not be "

@@ -51,6 +51,15 @@ class Real {
 
 }  // namespace
 
+// Abseil keeps a table of the mutexes, to find deadlocks, under a lock that the
+// sanitizer does not see either. The price: a race in code of ours that Abseil
+// called is not reported.
+extern "C" __attribute__((visibility("default"))) const char*
+__tsan_default_suppressions();
+extern "C" const char* __tsan_default_suppressions() {
+  return "race:libabsl_\n";
+}
+
 namespace absl {
 ABSL_NAMESPACE_BEGIN
 

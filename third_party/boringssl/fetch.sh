@@ -36,8 +36,20 @@ options=(
   -o "Dir::Etc::sourcelist=$state/sources.list" -o Dir::Etc::sourceparts=/dev/null
   -o APT::Sandbox::User=root -o Acquire::Retries=3
 )
-apt-get "${options[@]}" -qq update >&2
-apt-get "${options[@]}" -qq source --download-only --tar-only "$package=$version" >&2
+fetch() {
+  apt-get "${options[@]}" -qq update >&2 &&
+    apt-get "${options[@]}" -qq source --download-only --tar-only "$package=$version" >&2
+}
+# apt itself tries each file again; a mirror in the middle of an update needs
+# the lists anew.
+for pause in 5 20 0; do
+  fetch && break
+  if ((pause == 0)); then
+    echo "$tarball could not be fetched from $mirror" >&2
+    exit 1
+  fi
+  sleep "$pause"
+done
 
 if ! matches "$tarball"; then
   echo "$tarball has sha256 $(sha256sum "$tarball" | cut -d' ' -f1), not $sha256: not used" >&2

@@ -1,20 +1,12 @@
 """gRPC from the distribution (libgrpc++-dev), and a rule for its stubs."""
 
-# The resolver that gRPC uses never frees the configuration that it reads, and
-# gRPC itself was built without ThreadSanitizer, which therefore misses most of
-# its locks.
+# The resolver that gRPC uses never frees the configuration that it reads.
 _SUPPRESSIONS = """
 #if defined(__has_feature)
 #if __has_feature(address_sanitizer)
 extern "C" const char* __lsan_default_suppressions();
 extern "C" const char* __lsan_default_suppressions() {
   return "leak:libcares.so\\n";
-}
-#endif
-#if __has_feature(thread_sanitizer)
-extern "C" const char* __tsan_default_suppressions();
-extern "C" const char* __tsan_default_suppressions() {
-  return "race:libgrpc\\nrace:libgpr\\n";
 }
 #endif
 #endif
@@ -28,7 +20,7 @@ def _system_grpc_impl(ctx):
     ctx.file("BUILD", """
 package(default_visibility = ["//visibility:public"])
 
-# Nothing refers to what the sanitizers look for, hence alwayslink.
+# Nothing refers to what the sanitizer looks for, hence alwayslink.
 cc_library(
     name = "suppressions",
     srcs = ["suppressions.cc"],
