@@ -150,7 +150,7 @@ class ConnectionTest : public ::testing::Test {
       outcome.client_statistics = connection.statistics();
     }
     // The server may have lost the close_notify, or never have been reached.
-    co_await net::SleepFor(absl::Seconds(1));
+    (void)co_await net::SleepFor(absl::Seconds(1));
     scope.RequestStop();
     (void)co_await scope.Join();
     outcome.listener = listener.statistics();

@@ -101,7 +101,7 @@ class Reactor {
 
 template <typename T>
 T Reactor::Run(Task<T> task) {
-  struct Observer : TaskObserver {
+  struct Observer final : TaskObserver {
     void OnTaskFinished(PromiseBase&) override { finished = true; }
     bool finished = false;
   };

@@ -227,7 +227,7 @@ Task<absl::Status> Rebind(Reactor& reactor) {
   const Endpoint at = first.local_endpoint();
   absl::StatusOr<UdpSocket> busy = UdpSocket::Open(reactor, {.bind = at});
   EXPECT_TRUE(absl::IsUnavailable(busy.status())) << busy.status();
-  co_await SleepFor(absl::Milliseconds(5));
+  (void)co_await SleepFor(absl::Milliseconds(5));
   CO_RETURN_IF_ERROR(co_await first.Close());
   CO_RETURN_IF_ERROR(co_await first.Close());
   CO_ASSIGN_OR_RETURN(UdpSocket second, UdpSocket::Open(reactor, {.bind = at}));
@@ -255,14 +255,14 @@ Task<absl::Status> DestroyInFlight(Reactor& reactor) {
     {
       TaskScope scope;
       scope.Spawn(RecvForever(reactor, &at));
-      co_await SleepFor(absl::Milliseconds(2));
+      (void)co_await SleepFor(absl::Milliseconds(2));
       Path path;
       path.peer = at;
       CO_RETURN_IF_ERROR(co_await sender.Send(path, Bytes("too late")));
       if (i % 2 == 0) co_await Yield();
     }
     // Gone, with its socket, while a datagram was on its way.
-    co_await SleepFor(absl::Milliseconds(2));
+    (void)co_await SleepFor(absl::Milliseconds(2));
   }
   co_return absl::OkStatus();
 }
@@ -274,7 +274,7 @@ TEST_P(ReactorContractTest, ATaskMayBeDestroyedWhileTheKernelWorksForIt) {
 TEST_P(ReactorContractTest, RunsTimersInOrder) {
   std::vector<int> order;
   auto sleeper = [](std::vector<int>& out, int ms) -> Task<void> {
-    co_await SleepFor(absl::Milliseconds(ms));
+    (void)co_await SleepFor(absl::Milliseconds(ms));
     out.push_back(ms);
   };
   auto all = [&](Reactor& reactor) -> Task<absl::Status> {

@@ -142,7 +142,7 @@ class StopEachTest : public ::testing::TestWithParam<Awaitable> {
     TaskScope scope;
     if (before) before(scope);
     scope.Spawn(Record(GetParam().run(world_), &result_));
-    co_await SleepFor(absl::Seconds(1));
+    (void)co_await SleepFor(absl::Seconds(1));
     if (while_waiting) while_waiting(scope);
     co_return co_await scope.Join();
   }
@@ -188,7 +188,7 @@ TEST_P(StopEachTest, DestroyedWhileItWaits) {
     {
       TaskScope scope;
       scope.Spawn(Record(test->GetParam().run(test->world_), &test->result_));
-      co_await SleepFor(absl::Seconds(1));
+      (void)co_await SleepFor(absl::Seconds(1));
     }
     test->world_.Release();
     co_return co_await SleepFor(absl::Hours(2));

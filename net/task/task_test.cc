@@ -138,7 +138,7 @@ TEST(WithTimeoutTest, StopsWhatTakesTooLong) {
 
 Task<absl::StatusOr<int>> StubbornAnswer(absl::Duration after) {
   const StopToken token = co_await CurrentStopToken();
-  co_await SleepFor(after);
+  (void)co_await SleepFor(after);
   EXPECT_TRUE(token.stop_requested());
   co_return 8;
 }
@@ -167,7 +167,7 @@ TEST(WithTimeoutTest, TheInnerLimitLeavesTheOuterOneAlone) {
 }
 
 Task<int> SleepThen(absl::Duration duration, int value) {
-  co_await SleepFor(duration);
+  (void)co_await SleepFor(duration);
   co_return value;
 }
 
@@ -222,7 +222,7 @@ TEST(WhenAnyTest, StopsAndAwaitsTheOthers) {
 }
 
 Task<absl::Status> Fail(absl::Duration after, absl::Status status) {
-  co_await SleepFor(after);
+  (void)co_await SleepFor(after);
   co_return status;
 }
 
@@ -251,7 +251,7 @@ Task<absl::Status> StopScope() {
   for (int i = 0; i < 100; ++i) {
     scope.Spawn(Fail(absl::Hours(1), absl::OkStatus()));
   }
-  co_await SleepFor(absl::Seconds(1));
+  (void)co_await SleepFor(absl::Seconds(1));
   scope.RequestStop();
   co_return co_await scope.Join();
 }
@@ -302,7 +302,7 @@ Task<absl::Status> DropRunning(int* alive) {
   {
     TaskScope scope;
     scope.Spawn(Sleeper(alive, 10));
-    co_await SleepFor(absl::Seconds(1));
+    (void)co_await SleepFor(absl::Seconds(1));
     EXPECT_EQ(*alive, 11);
   }
   EXPECT_EQ(*alive, 0);

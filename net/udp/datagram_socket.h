@@ -7,7 +7,7 @@
 //   CO_ASSIGN_OR_RETURN(std::unique_ptr<DatagramSocket> socket,
 //                       reactor.OpenSocket({.bind = Endpoint::AnyV4(4433)}));
 //   socket->StartReceiving(printer);
-//   Path path{.peer = peer};
+//   Path path(peer);
 //   socket->Send(path, bytes);
 //
 // What is sent within one turn of the loop leaves at its end, by one system
@@ -90,6 +90,10 @@ struct DatagramSocketStatistics {
 // One peer of a socket, as seen by its sender. Remembers the train that is
 // being built, so keep one per peer.
 struct Path {
+  Path() = default;
+  explicit Path(const Endpoint& to, const LocalAddress& from = {})
+      : peer(to), local(from) {}
+
   Endpoint peer = {};  // None on a connected socket.
   LocalAddress local = {};
 

@@ -49,7 +49,10 @@ absl::Status Ring::Init(const Options& options) {
 }
 
 void Ring::Enable() {
-  if (enabled_) return;
+  if (enabled_) {
+    if (!IsMine()) Die("used from a second thread", EEXIST);
+    return;
+  }
   if (const int error = -io_uring_enable_rings(&ring_); error != 0) {
     Die("cannot enable the ring", error);
   }
@@ -76,8 +79,7 @@ io_uring_sqe* Ring::Next() {
 void Ring::Submit() {
   Enable();
   ++system_calls_;
-  const int result = io_uring_submit(&ring_);
-  if (result == -EEXIST) Die("used from a second thread", EEXIST);
+  io_uring_submit(&ring_);
 }
 
 void Ring::Enter(absl::Duration wait) {
@@ -96,15 +98,8 @@ void Ring::Enter(absl::Duration wait) {
     result =
         io_uring_submit_and_wait_timeout(&ring_, &unused, 1, &timeout, nullptr);
   }
-  switch (result) {
-    case -EEXIST:
-      Die("used from a second thread", EEXIST);
-    case -EBADR:
-      Die("completions were dropped", EBADR);
-    default:
-      // -ETIME, -EINTR and -EBUSY are all in a day's work.
-      break;
-  }
+  // -ETIME, -EINTR and -EBUSY are all in a day's work.
+  if (result == -EBADR) Die("completions were dropped", EBADR);
 }
 
 absl::Status BufferRing::Init(Ring& ring, unsigned entries) {

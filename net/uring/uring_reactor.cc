@@ -16,6 +16,11 @@ namespace {
 
 constexpr uint64_t kIgnored = ~uint64_t{0};
 
+// Room for a sockaddr_in6, rounded up so that the control messages that follow
+// it are aligned.
+constexpr size_t kNameBytes = 32;
+static_assert(kNameBytes >= sizeof(sockaddr_in6));
+
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<UringReactor>> UringReactor::Create(
@@ -27,7 +32,7 @@ absl::StatusOr<std::unique_ptr<UringReactor>> UringReactor::Create(
 
 UringReactor::UringReactor(const Options& options)
     : Reactor(SteadyClock::Get()), options_(options), trains_(options.trains) {
-  receive_header_.msg_namelen = sizeof(sockaddr_in6);
+  receive_header_.msg_namelen = kNameBytes;
   receive_header_.msg_controllen = kReceiveControlBytes;
 }
 

@@ -1,0 +1,61 @@
+#include "cordon/net/base/byte_pool.h"
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "gtest/gtest.h"
+
+namespace cordon::net {
+namespace {
+
+TEST(BytePoolTest, ReusesBuffersInsteadOfAllocating) {
+  BytePool pool;
+  for (int i = 0; i < 1000; ++i) {
+    PooledBytes a = pool.Take(100);
+    PooledBytes b = pool.Take(1200);
+    EXPECT_GE(a.capacity(), 100U);
+    EXPECT_EQ(b.size(), 1200U);
+  }
+  EXPECT_EQ(pool.statistics().allocations, 2U);
+  EXPECT_EQ(pool.statistics().blocks_out, 0U);
+}
+
+TEST(BytePoolTest, CopiesBytes) {
+  BytePool pool;
+  const std::vector<uint8_t> bytes = {1, 2, 3};
+  PooledBytes copy = pool.Copy(bytes);
+  EXPECT_TRUE(std::equal(bytes.begin(), bytes.end(), copy.bytes().begin()));
+  EXPECT_TRUE(pool.Copy({}).empty());
+}
+
+TEST(BytePoolTest, HoldsNoMoreThanItsBound) {
+  BytePool pool(/*max_cached_bytes=*/1000);
+  std::vector<PooledBytes> taken;
+  for (int i = 0; i < 100; ++i) taken.push_back(pool.Take(500));
+  taken.clear();
+  EXPECT_LE(pool.statistics().bytes_cached, 1000U);
+  EXPECT_EQ(pool.statistics().blocks_out, 0U);
+}
+
+TEST(BytePoolTest, ServesSizesBeyondItsClasses) {
+  BytePool pool;
+  PooledBytes large = pool.Take(1 << 20);
+  large.data()[(1 << 20) - 1] = 7;
+  EXPECT_EQ(large.size(), size_t{1} << 20);
+}
+
+TEST(BytePoolTest, BuffersMayOutliveThePool) {
+  PooledBytes survivor;
+  {
+    BytePool pool;
+    survivor = pool.Take(10);
+    PooledBytes returned = pool.Take(10);
+  }
+  survivor.data()[0] = 1;
+  PooledBytes moved = std::move(survivor);
+  EXPECT_EQ(moved.data()[0], 1);
+}
+
+}  // namespace
+}  // namespace cordon::net
