@@ -105,8 +105,7 @@ class ConnectionTest : public ::testing::Test {
   }
 
   // Sends `text` again until its echo comes: datagrams get lost.
-  static net::Task<absl::Status> Ask(Connection& connection,
-                                     std::string text) {
+  static net::Task<absl::Status> Ask(Connection& connection, std::string text) {
     for (int attempt = 0; attempt < 50; ++attempt) {
       CO_RETURN_IF_ERROR(co_await connection.SendEncrypted(Bytes(text)));
       while (true) {
@@ -133,18 +132,17 @@ class ConnectionTest : public ::testing::Test {
                                       Context client,
                                       std::vector<std::string> texts,
                                       std::string name, Outcome& outcome) {
-    CO_ASSIGN_OR_RETURN(Listener listener,
-                        Listener::Bind(reactor, net::Endpoint::LoopbackV4(4433),
-                                       server));
+    CO_ASSIGN_OR_RETURN(
+        Listener listener,
+        Listener::Bind(reactor, net::Endpoint::LoopbackV4(4433), server));
     net::TaskScope scope;
     scope.Spawn(ServeOne(listener, outcome));
     ConnectOptions options;
     options.server_name = std::move(name);
     {
-      CO_ASSIGN_OR_RETURN(
-          Connection connection,
-          co_await Connect(reactor, listener.local_endpoint(), client,
-                           options));
+      CO_ASSIGN_OR_RETURN(Connection connection,
+                          co_await Connect(reactor, listener.local_endpoint(),
+                                           client, options));
       outcome.client = co_await Client(connection, std::move(texts));
       outcome.client_info = connection.info();
       outcome.client_statistics = connection.statistics();
@@ -308,8 +306,7 @@ TEST_P(BadServerTest, IsToldAndNothingIsSentToIt) {
   const auto detail = GetErrorDetail(o.client);
   ASSERT_TRUE(detail.has_value());
   ASSERT_FALSE(detail->verification_errors.empty());
-  EXPECT_EQ(detail->verification_errors[0].code, GetParam().code)
-      << o.client;
+  EXPECT_EQ(detail->verification_errors[0].code, GetParam().code) << o.client;
   EXPECT_EQ(detail->verification_errors[0].depth, 0);
   EXPECT_EQ(detail->alert, GetParam().alert);
   // The server never completed, and knows why.
@@ -333,30 +330,29 @@ INSTANTIATE_TEST_SUITE_P(
                         {.dns_names = {"localhost"},
                          .not_before = VirtualNow() + absl::Hours(1)});
                   }},
-        BadServer{"UnknownAuthority",
-                  VerificationErrorCode::kUnableToGetIssuer, 48,
+        BadServer{"UnknownAuthority", VerificationErrorCode::kUnableToGetIssuer,
+                  48,
                   [] {
-                    return TestAuthority("Other CA").Issue(
-                        {.dns_names = {"localhost"}});
+                    return TestAuthority("Other CA")
+                        .Issue({.dns_names = {"localhost"}});
                   }},
         BadServer{"SelfSigned", VerificationErrorCode::kSelfSigned, 48,
                   [] { return SelfSigned({.dns_names = {"localhost"}}); }},
-        BadServer{"WrongName", VerificationErrorCode::kHostNameMismatch, 42,
-                  [] {
-                    return Authority().Issue({.dns_names = {"other.test"}});
-                  }},
-        BadServer{"CommonNameOnly", VerificationErrorCode::kHostNameMismatch,
-                  42,
-                  [] { return Authority().Issue({.common_name = "localhost"}); }},
+        BadServer{
+            "WrongName", VerificationErrorCode::kHostNameMismatch, 42,
+            [] { return Authority().Issue({.dns_names = {"other.test"}}); }},
+        BadServer{
+            "CommonNameOnly", VerificationErrorCode::kHostNameMismatch, 42,
+            [] { return Authority().Issue({.common_name = "localhost"}); }},
         BadServer{"WrongUsage", VerificationErrorCode::kInvalidPurpose, 43,
                   [] {
-                    return Authority().Issue({.dns_names = {"localhost"},
-                                              .usage = "clientAuth"});
+                    return Authority().Issue(
+                        {.dns_names = {"localhost"}, .usage = "clientAuth"});
                   }},
         BadServer{"WeakKey", VerificationErrorCode::kWeakKeyOrSignature, 42,
                   [] {
-                    return Authority().Issue({.dns_names = {"localhost"},
-                                              .key = KeyType::kRsa1024});
+                    return Authority().Issue(
+                        {.dns_names = {"localhost"}, .key = KeyType::kRsa1024});
                   }}),
     [](const auto& param) { return param.param.name; });
 
@@ -383,8 +379,7 @@ TEST_F(ConnectionTest, AllErrorsOfAChainAreReported) {
 TEST_F(ConnectionTest, AnIpAddressMayBeTheName) {
   ServerOptions server = DefaultServer();
   server.certificates = {Authority().Issue({.ip_addresses = {"127.0.0.1"}})};
-  EXPECT_TRUE(
-      Run(server, DefaultClient(), {"x"}, {}, "127.0.0.1").client.ok());
+  EXPECT_TRUE(Run(server, DefaultClient(), {"x"}, {}, "127.0.0.1").client.ok());
   EXPECT_FALSE(
       Run(server, DefaultClient(), {"x"}, {}, "127.0.0.2").client.ok());
 }
@@ -509,7 +504,8 @@ TEST_F(ConnectionTest, ManyRecordsMayComeInOneDatagram) {
     return true;
   });
   Outcome outcome;
-  auto client = [](SimReactor& r, Listener& listener) -> net::Task<absl::Status> {
+  auto client = [](SimReactor& r,
+                   Listener& listener) -> net::Task<absl::Status> {
     Context context = MustMake(Context::Client(DefaultClient()));
     ConnectOptions options;
     options.server_name = "localhost";
@@ -532,8 +528,8 @@ TEST_F(ConnectionTest, ManyRecordsMayComeInOneDatagram) {
         Listener listener,
         Listener::Bind(r, net::Endpoint::LoopbackV4(4433),
                        MustMake(Context::Server(DefaultServer()))));
-    auto [served, status] = co_await net::WhenAll(
-        ServeOne(listener, outcome), client(r, listener));
+    auto [served, status] =
+        co_await net::WhenAll(ServeOne(listener, outcome), client(r, listener));
     co_return status;
   };
   EXPECT_EQ(reactor.Run(both(reactor)), absl::OkStatus());

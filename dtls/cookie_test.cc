@@ -1,0 +1,263 @@
+#include "cordon/dtls/cookie.h"
+
+#include <openssl/rand.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "cordon/dtls/internal/client_hello.h"
+#include "gtest/gtest.h"
+
+namespace cordon::dtls {
+namespace {
+
+using Reply = std::array<uint8_t, CookieExchange::kReplyBytes>;
+using Bytes = std::vector<uint8_t>;
+
+const absl::Time kNow = absl::FromUnixSeconds(1'750'000'000);
+const net::Endpoint kPeer = net::Endpoint::V4({192, 0, 2, 7}, 40000);
+
+struct Hello {
+  uint64_t record_sequence = 0;
+  uint8_t random = 0x11;  // each byte of it
+  Bytes session_id = {};
+  Bytes cookie = {};
+  Bytes suites = {0xc0, 0x2b, 0xc0, 0x2f};
+  Bytes extensions = {0x00, 0x00};
+
+  // The datagram; `fragment` is how much of the message is in it.
+  Bytes Encode(size_t fragment = SIZE_MAX) const {
+    Bytes body = {0xfe, 0xfd};
+    body.insert(body.end(), 32, random);
+    body.push_back(static_cast<uint8_t>(session_id.size()));
+    body.insert(body.end(), session_id.begin(), session_id.end());
+    body.push_back(static_cast<uint8_t>(cookie.size()));
+    body.insert(body.end(), cookie.begin(), cookie.end());
+    body.push_back(0);
+    body.push_back(static_cast<uint8_t>(suites.size()));
+    body.insert(body.end(), suites.begin(), suites.end());
+    body.insert(body.end(), {1, 0});  // compression: null
+    body.insert(body.end(), extensions.begin(), extensions.end());
+    const size_t length = body.size();
+    body.resize(std::min(fragment, length));
+    auto u24 = [](Bytes& out, size_t v) {
+      out.insert(out.end(),
+                 {static_cast<uint8_t>(v >> 16), static_cast<uint8_t>(v >> 8),
+                  static_cast<uint8_t>(v)});
+    };
+    Bytes message = {1};
+    u24(message, length);
+    message.insert(message.end(), {0, static_cast<uint8_t>(!cookie.empty())});
+    u24(message, 0);
+    u24(message, body.size());
+    message.insert(message.end(), body.begin(), body.end());
+    Bytes datagram = {22, 0xfe, 0xff, 0, 0};
+    for (int shift = 40; shift >= 0; shift -= 8) {
+      datagram.push_back(static_cast<uint8_t>(record_sequence >> shift));
+    }
+    datagram.push_back(static_cast<uint8_t>(message.size() >> 8));
+    datagram.push_back(static_cast<uint8_t>(message.size()));
+    datagram.insert(datagram.end(), message.begin(), message.end());
+    return datagram;
+  }
+};
+
+class CookieTest : public ::testing::Test {
+ protected:
+  CookieTest() : exchange_(*CookieExchange::Create({})) {}
+
+  CookieVerdict Verdict(const Bytes& datagram, absl::Time now = kNow,
+                        const net::Endpoint& peer = kPeer) {
+    return exchange_.Process(datagram, peer, now, reply_).verdict;
+  }
+  // The cookie that `hello` is given.
+  Bytes CookieFor(const Bytes& datagram, absl::Time now = kNow) {
+    EXPECT_EQ(Verdict(datagram, now), CookieVerdict::kReply);
+    return {reply_.end() - CookieExchange::kCookieBytes, reply_.end()};
+  }
+
+  CookieExchange exchange_;
+  Reply reply_;
+};
+
+TEST_F(CookieTest, AnswersAHelloByAHelloVerifyRequest) {
+  Hello hello;
+  hello.record_sequence = 0x010203;
+  EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kReply);
+  const Bytes start = {22,   0xfe, 0xff, 0,  0, 0, 0, 0,  1,
+                       2,    3,    0,    47,               // record
+                       3,    0,    0,    35,               // type, length
+                       0,    0,    0,    0,  0, 0, 0, 35,  // sequence, fragment
+                       0xfe, 0xff, 32};                    // version, cookie
+  EXPECT_TRUE(std::equal(start.begin(), start.end(), reply_.begin()));
+  EXPECT_EQ(exchange_.statistics().sent, 1U);
+}
+
+TEST_F(CookieTest, TakesItsCookieBackAgainAndAgain) {
+  Hello hello;
+  hello.cookie = CookieFor(hello.Encode());
+  hello.record_sequence = 77;
+  for (int i = 0; i < 3; ++i) {
+    const CookieExchange::Result result =
+        exchange_.Process(hello.Encode(), kPeer, kNow, reply_);
+    EXPECT_EQ(result.verdict, CookieVerdict::kVerified);
+    EXPECT_EQ(result.record_sequence, 77U);
+  }
+  EXPECT_EQ(exchange_.statistics().accepted, 3U);
+}
+
+TEST_F(CookieTest, IsBoundToThePeerAndTheHello) {
+  const Hello first;
+  Hello good = first;
+  good.cookie = CookieFor(first.Encode());
+  EXPECT_EQ(Verdict(good.Encode()), CookieVerdict::kVerified);
+
+  EXPECT_EQ(Verdict(good.Encode(), kNow, kPeer.WithPort(40001)),
+            CookieVerdict::kReply);
+  EXPECT_EQ(
+      Verdict(good.Encode(), kNow, net::Endpoint::V4({192, 0, 2, 8}, 40000)),
+      CookieVerdict::kReply);
+  Hello other = good;
+  other.random = 0x12;
+  EXPECT_EQ(Verdict(other.Encode()), CookieVerdict::kReply);
+  other = good;
+  other.session_id = {1};
+  EXPECT_EQ(Verdict(other.Encode()), CookieVerdict::kReply);
+  other = good;
+  other.suites = {0xc0, 0x2b};
+  EXPECT_EQ(Verdict(other.Encode()), CookieVerdict::kReply);
+  EXPECT_EQ(exchange_.statistics().rejected_invalid, 5U);
+}
+
+// ACCEPTANCE: HA1
+TEST_F(CookieTest, NoOtherCookieIsTaken) {
+  Hello hello;
+  const Bytes good = CookieFor(hello.Encode());
+  for (size_t i = 0; i < good.size(); ++i) {
+    for (int bit = 0; bit < 8; ++bit) {
+      hello.cookie = good;
+      hello.cookie[i] ^= static_cast<uint8_t>(1 << bit);
+      EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kReply) << i;
+    }
+  }
+  for (size_t size : {1U, 31U, 33U, 64U, 255U}) {
+    hello.cookie = good;
+    hello.cookie.resize(size);
+    EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kReply) << size;
+  }
+  CookieExchange foreign = *CookieExchange::Create({});
+  Reply reply;
+  hello.cookie = {};
+  foreign.Process(hello.Encode(), kPeer, kNow, reply);
+  hello.cookie = {reply.end() - CookieExchange::kCookieBytes, reply.end()};
+  EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kReply);
+}
+
+TEST_F(CookieTest, Expires) {
+  Hello hello;
+  hello.cookie = CookieFor(hello.Encode());
+  EXPECT_EQ(Verdict(hello.Encode(), kNow + absl::Minutes(2)),
+            CookieVerdict::kVerified);
+  EXPECT_EQ(Verdict(hello.Encode(), kNow + absl::Minutes(2) + absl::Seconds(1)),
+            CookieVerdict::kReply);
+  EXPECT_EQ(exchange_.statistics().rejected_expired, 1U);
+}
+
+// ACCEPTANCE: HA3
+TEST_F(CookieTest, OutlivesOneRotationOfTheSecretButNotTwo) {
+  Hello hello;
+  hello.cookie = CookieFor(hello.Encode());
+  exchange_.RotateSecret(kNow);
+  EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kVerified);
+  exchange_.RotateSecret(kNow);
+  EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kReply);
+}
+
+TEST_F(CookieTest, TheSecretIsRotatedByItself) {
+  const absl::Time just_before = kNow + absl::Hours(1) - absl::Seconds(1);
+  Hello hello;
+  (void)CookieFor(hello.Encode());
+  hello.cookie = CookieFor(hello.Encode(), just_before);
+  EXPECT_EQ(Verdict(hello.Encode(), kNow + absl::Hours(1)),
+            CookieVerdict::kVerified);
+}
+
+// ACCEPTANCE: HA10
+TEST_F(CookieTest, TheFirstFragmentIsEnough) {
+  Hello hello;
+  hello.extensions = Bytes(1400, 0);
+  const Bytes first = hello.Encode(1000);
+  hello.cookie = CookieFor(first);
+  EXPECT_EQ(Verdict(hello.Encode(1000)), CookieVerdict::kVerified);
+  // Also where the suites are seen only the one or the other time.
+  EXPECT_EQ(Verdict(hello.Encode(2 + 32 + 1 + 1 + 32)),
+            CookieVerdict::kVerified);
+  Hello late;
+  late.extensions = hello.extensions;
+  late.cookie = CookieFor(late.Encode(2 + 32 + 1 + 1));
+  EXPECT_EQ(Verdict(late.Encode()), CookieVerdict::kVerified);
+}
+
+TEST_F(CookieTest, OtherFragmentsAreDropped) {
+  Bytes datagram = Hello().Encode();
+  datagram[13 + 6] = 1;  // Fragment offset.
+  EXPECT_EQ(Verdict(datagram), CookieVerdict::kDropped);
+  EXPECT_EQ(exchange_.statistics().dropped_malformed, 1U);
+}
+
+TEST_F(CookieTest, NeverAnswersWithMoreThanItWasSent) {
+  // A fragment that ends right after an empty cookie is the smallest hello.
+  const Bytes smallest = Hello().Encode(2 + 32 + 1 + 1);
+  EXPECT_GE(smallest.size(), size_t{CookieExchange::kReplyBytes});
+  EXPECT_EQ(Verdict(smallest), CookieVerdict::kReply);
+}
+
+// Whatever is cut off or changed, nothing but a reply or a drop comes of it.
+TEST_F(CookieTest, EveryPrefixAndEveryChangedByteIsSafe) {
+  Hello hello;
+  hello.session_id = Bytes(32, 5);
+  hello.cookie = CookieFor(hello.Encode());
+  const Bytes good = hello.Encode();
+  for (size_t size = 0; size < good.size(); ++size) {
+    EXPECT_EQ(Verdict({good.begin(), good.begin() + size}),
+              CookieVerdict::kDropped);
+  }
+  int verified = 0;
+  for (size_t i = 0; i < good.size(); ++i) {
+    for (int value : {0, 1, 0x7f, 0x80, 0xff}) {
+      Bytes changed = good;
+      changed[i] = static_cast<uint8_t>(value);
+      verified += Verdict(changed) == CookieVerdict::kVerified ? 1 : 0;
+    }
+  }
+  // Only where nothing that counts was changed.
+  EXPECT_LT(verified, 200);
+}
+
+TEST_F(CookieTest, RandomBytesAreDropped) {
+  for (int i = 0; i < 10000; ++i) {
+    Bytes noise(1 + i % 300);
+    RAND_bytes(noise.data(), noise.size());
+    EXPECT_EQ(Verdict(noise), CookieVerdict::kDropped);
+  }
+}
+
+TEST(CookieOptionsTest, MustBeInRange) {
+  for (const CookieOptions& options :
+       {CookieOptions{.lifetime = absl::ZeroDuration()},
+        CookieOptions{.lifetime = absl::Hours(2)},
+        CookieOptions{.lifetime = absl::Minutes(2),
+                      .rotation = absl::Minutes(1)}}) {
+    const absl::Status status = CookieExchange::Create(options).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_NE(status.message().find("cookie."), absl::string_view::npos);
+  }
+}
+
+}  // namespace
+}  // namespace cordon::dtls
