@@ -453,6 +453,31 @@ TEST_F(ConnectionTest, HandshakesAtMtu300WithAChainOf5Kilobytes) {
   EXPECT_GT(o.server_statistics.datagrams_received, 20U);
 }
 
+// ACCEPTANCE: HA10
+TEST_F(ConnectionTest, AHelloInFragmentsGetsACookieAndASession) {
+  ServerOptions server = DefaultServer();
+  server.alpn = {"last"};
+  ClientOptions client = DefaultClient();
+  client.session.mtu = 256;
+  for (int i = 0; i < 30; ++i) {
+    client.alpn.push_back(absl::StrCat("a-protocol-with-a-long-name-", i));
+  }
+  client.alpn.push_back("last");
+  int fragments = 0;
+  filter_ = [&fragments](SimDatagram& d) {
+    // A ClientHello in message 1, the one with the cookie.
+    fragments += d.bytes[0] == 22 && d.bytes[13] == 1 && d.bytes[18] == 1;
+    return true;
+  };
+  Outcome o = Run(server, client);
+  EXPECT_TRUE(o.client.ok()) << o.client;
+  EXPECT_EQ(o.client_info.alpn, "last");
+  EXPECT_GE(fragments, 4);
+  EXPECT_EQ(o.listener.cookies.sent, 1U);
+  EXPECT_EQ(o.listener.cookies.accepted, 1U);
+  EXPECT_EQ(o.client_statistics.retransmissions, 0U);
+}
+
 TEST_F(ConnectionTest, RefusesMessagesThatAreTooLarge) {
   Outcome o = Run(DefaultServer(), DefaultClient(),
                   {std::string(kMaxMessageBytes, 'x'),
@@ -559,6 +584,56 @@ TEST_F(ConnectionTest, RepeatedAndForgedRecordsAreDropped) {
   EXPECT_EQ(o.server_statistics.records_discarded, 9U);
 }
 
+TEST_F(ConnectionTest, EachSuspensionMayBeStoppedAndGoneOnWith) {
+  SimReactor reactor;
+  auto run = [&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(
+        Listener listener,
+        Listener::Bind(reactor, net::Endpoint::LoopbackV4(4433),
+                       MustMake(Context::Server(DefaultServer()))));
+    const absl::Status accepted =
+        (co_await net::WithTimeout(absl::Seconds(1), listener.Accept()))
+            .status();
+    EXPECT_TRUE(absl::IsDeadlineExceeded(accepted)) << accepted;
+
+    ConnectOptions options;
+    options.server_name = "localhost";
+    Context context = MustMake(Context::Client(DefaultClient()));
+    CO_ASSIGN_OR_RETURN(
+        Connection client,
+        co_await Connect(reactor, listener.local_endpoint(), context, options));
+    const absl::Status early = (co_await client.RecvDecrypted()).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(early)) << early;
+    absl::Status stopped =
+        co_await net::WithTimeout(absl::Milliseconds(1), client.Handshake());
+    EXPECT_TRUE(absl::IsDeadlineExceeded(stopped)) << stopped;
+
+    CO_ASSIGN_OR_RETURN(Connection server, co_await listener.Accept());
+    stopped =
+        co_await net::WithTimeout(absl::Milliseconds(1), server.Handshake());
+    EXPECT_TRUE(absl::IsDeadlineExceeded(stopped)) << stopped;
+    // It went on meanwhile.
+    auto [one, two] =
+        co_await net::WhenAll(client.Handshake(), server.Handshake());
+    CO_RETURN_IF_ERROR(one);
+    CO_RETURN_IF_ERROR(two);
+    const absl::Status received =
+        (co_await net::WithTimeout(absl::Seconds(1), server.RecvDecrypted()))
+            .status();
+    EXPECT_TRUE(absl::IsDeadlineExceeded(received)) << received;
+    CO_RETURN_IF_ERROR(co_await client.SendEncrypted(Bytes("after that")));
+    CO_ASSIGN_OR_RETURN(Message message, co_await server.RecvDecrypted());
+    EXPECT_EQ(message.text(), "after that");
+    CO_RETURN_IF_ERROR(co_await server.Close());
+    const absl::Status closed = (co_await client.RecvDecrypted()).status();
+    EXPECT_TRUE(IsClosed(closed)) << closed;
+    const absl::Status late = (co_await server.RecvDecrypted()).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(late)) << late;
+    co_return co_await client.Close();
+  };
+  EXPECT_EQ(reactor.Run(run()), absl::OkStatus());
+}
+
 TEST_F(ConnectionTest, ManySeedsOfABadNetworkAllComplete) {
   Impairments impairments;
   impairments.loss = 0.2;
@@ -566,7 +641,7 @@ TEST_F(ConnectionTest, ManySeedsOfABadNetworkAllComplete) {
   impairments.duplicate = 0.1;
   impairments.jitter = absl::Milliseconds(20);
   int completed = 0;
-  constexpr int kSeeds = 1000;
+  constexpr int kSeeds = 3000;
   for (int seed = 1; seed <= kSeeds; ++seed) {
     impairments.seed = seed;
     ServerOptions server = DefaultServer();

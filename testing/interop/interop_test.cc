@@ -126,29 +126,6 @@ TEST_P(InteropTest, OpensslClientWithSmallMtu) {
   StopServer(server);
 }
 
-TEST_P(InteropTest, OpensslServer) {
-  const std::string address = absl::StrCat("127.0.0.1:", FreeUdpPort());
-  Process server({"openssl", "s_server", "-dtls", "-accept", address, "-cert",
-                  File("server.pem"), "-key", File("server.key"), "-listen",
-                  "-alpn", "echo", "-CAfile", ca_, "-Verify", "2",
-                  "-verify_return_error"});
-  ASSERT_TRUE(server.WaitForOutput("ACCEPT")) << server.output();
-  Process client({Runfile("tools/client"), address, absl::StrCat("--ca=", ca_),
-                  absl::StrCat("--cert=", File("client.pem")),
-                  absl::StrCat("--key=", File("client.key")), "--alpn=echo",
-                  "--info", "--linger=60s"});
-  ASSERT_TRUE(client.WaitForOutput("verified:  yes")) << client.output();
-  EXPECT_TRUE(client.WaitForOutput("alpn:      echo"));
-  client.Write("to the server\n");
-  EXPECT_TRUE(server.WaitForOutput("to the server")) << server.output();
-  server.Write("to the client\n");
-  EXPECT_TRUE(client.WaitForOutput("to the client")) << client.output();
-  // Q closes the session.
-  client.CloseInput();
-  server.Write("Q\n");
-  EXPECT_EQ(client.Wait(), 0) << client.output();
-}
-
 TEST_P(InteropTest, GnutlsClient) {
   Process server(EchoServer(WithCertificate(
       {"--client_auth=require", absl::StrCat("--ca=", ca_), "--alpn=echo"})));
@@ -184,6 +161,34 @@ TEST_P(InteropTest, GnutlsServer) {
   client.Signal(SIGKILL);
 }
 
+// OpenSSL 3.0 has no Ed25519 certificates on DTLS servers: it looks for TLS 1.2
+// by its number.
+using OpensslServerTest = InteropTest;
+INSTANTIATE_TEST_SUITE_P(Keys, OpensslServerTest,
+                         ::testing::Values(KeyType::kEcdsaP256,
+                                           KeyType::kRsa2048));
+
+TEST_P(OpensslServerTest, TalksToOurClient) {
+  const std::string address = absl::StrCat("127.0.0.1:", FreeUdpPort());
+  Process server({"openssl", "s_server", "-dtls", "-accept", address, "-cert",
+                  File("server.pem"), "-key", File("server.key"), "-listen",
+                  "-alpn", "echo", "-CAfile", ca_, "-Verify", "2",
+                  "-verify_return_error"});
+  ASSERT_TRUE(server.WaitForOutput("ACCEPT")) << server.output();
+  Process client({Runfile("tools/client"), address, absl::StrCat("--ca=", ca_),
+                  absl::StrCat("--cert=", File("client.pem")),
+                  absl::StrCat("--key=", File("client.key")), "--alpn=echo",
+                  "--info", "--linger=100ms"});
+  ASSERT_TRUE(client.WaitForOutput("verified:  yes")) << client.output();
+  EXPECT_TRUE(client.WaitForOutput("alpn:      echo"));
+  client.Write("to the server\n");
+  EXPECT_TRUE(server.WaitForOutput("to the server")) << server.output();
+  server.Write("to the client\n");
+  EXPECT_TRUE(client.WaitForOutput("to the client")) << client.output();
+  client.CloseInput();
+  EXPECT_EQ(client.Wait(), 0) << client.output();
+}
+
 using PskInteropTest = InteropTest;
 INSTANTIATE_TEST_SUITE_P(Psk, PskInteropTest,
                          ::testing::Values(KeyType::kEcdsaP256));
@@ -215,14 +220,13 @@ TEST_P(PskInteropTest, OpensslServerWithPreSharedKey) {
   ASSERT_TRUE(server.WaitForOutput("ACCEPT")) << server.output();
   Process client({Runfile("tools/client"), address,
                   absl::StrCat("--psk=sensor1:", kPsk), "--info",
-                  "--linger=60s"});
+                  "--linger=100ms"});
   ASSERT_TRUE(client.WaitForOutput("psk:       sensor1")) << client.output();
   client.Write("to the server\n");
   EXPECT_TRUE(server.WaitForOutput("to the server")) << server.output();
   server.Write("to the client\n");
   EXPECT_TRUE(client.WaitForOutput("to the client")) << client.output();
   client.CloseInput();
-  server.Write("Q\n");
   EXPECT_EQ(client.Wait(), 0) << client.output();
 }
 
