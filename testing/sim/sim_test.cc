@@ -65,7 +65,8 @@ TEST(SimReactorTest, TimePassesOnlyWhenNothingElseCanHappen) {
         net::UdpSocket::Open(reactor, {.bind = net::Endpoint::LoopbackV4(2)}));
     const absl::Time start = reactor.Now();
     net::Path path(b.local_endpoint());
-    CO_RETURN_IF_ERROR(co_await a.Send(path, std::vector<uint8_t>{1}));
+    const std::vector<uint8_t> bytes(1, 1);
+    CO_RETURN_IF_ERROR(co_await a.Send(path, bytes));
     CO_ASSIGN_OR_RETURN(net::UdpSocket::Packet packet, co_await b.Recv());
     EXPECT_EQ(packet.path.peer, a.local_endpoint());
     EXPECT_EQ(reactor.Now(), start + absl::Milliseconds(5));
