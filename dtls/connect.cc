@@ -1,6 +1,7 @@
 #include "cordon/dtls/connect.h"
 
 #include <memory>
+#include <string>
 #include <utility>
 
 #include "cordon/dtls/internal/session.h"
@@ -72,6 +73,15 @@ net::Task<absl::StatusOr<Connection>> Connect(net::Reactor& reactor,
       std::make_unique<Session>(reactor, core, path, *std::move(engine));
   core->Serve(*session);
   co_return Connection(std::move(session));
+}
+
+net::Task<absl::StatusOr<Connection>> Connect(net::Reactor& reactor,
+                                              net::Endpoint server,
+                                              Context context,
+                                              std::string server_name) {
+  ConnectOptions options;
+  options.server_name = std::move(server_name);
+  return Connect(reactor, server, std::move(context), std::move(options));
 }
 
 }  // namespace cordon::dtls

@@ -2,8 +2,7 @@
 //
 //   CO_ASSIGN_OR_RETURN(
 //       dtls::Connection connection,
-//       co_await dtls::Connect(reactor, server, context,
-//                              {.server_name = "example.com"}));
+//       co_await dtls::Connect(reactor, server, context, "example.com"));
 //   CO_RETURN_IF_ERROR(co_await connection.Handshake());
 #ifndef CORDON_DTLS_CONNECT_H_
 #define CORDON_DTLS_CONNECT_H_
@@ -30,11 +29,18 @@ struct ConnectOptions {
 // Opens a socket of its own for one session with `server`. Nothing is sent
 // before `Handshake`. kInvalidArgument: the context is a server's, or it
 // verifies and `server_name` is empty; kUnavailable: there is no way to
-// `server` from this machine.
+// `server` from this machine. Never suspends. (With g++ 12 put the options into
+// a variable first, see net/task/task.h.)
 net::Task<absl::StatusOr<Connection>> Connect(net::Reactor& reactor,
                                               net::Endpoint server,
                                               Context context,
                                               ConnectOptions options);
+
+// The same with nothing but a `server_name`.
+net::Task<absl::StatusOr<Connection>> Connect(net::Reactor& reactor,
+                                              net::Endpoint server,
+                                              Context context,
+                                              std::string server_name);
 
 }  // namespace cordon::dtls
 

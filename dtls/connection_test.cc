@@ -236,6 +236,19 @@ TEST_F(ConnectionTest, WorksWithAPreSharedKey) {
   EXPECT_EQ(o.server_info.psk_identity, "b");
 }
 
+// A client that would also take a certificate must say whose.
+TEST_F(ConnectionTest, APreSharedKeyDoesNotReplaceTheName) {
+  ClientOptions client = DefaultClient();
+  client.pre_shared_key = {"b", {4, 5, 6}};
+  SimReactor reactor;
+  Context context = MustMake(Context::Client(client));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      reactor
+          .Run(Connect(reactor, net::Endpoint::LoopbackV4(1), context,
+                       std::string()))
+          .status()));
+}
+
 TEST_F(ConnectionTest, RefusesAnUnknownPskIdentity) {
   ServerOptions server;
   server.pre_shared_keys = {{"a", {1, 2, 3}}};

@@ -72,8 +72,7 @@ class Call {
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(
     const Context& context, const EngineOptions& options) {
-  if (!context.is_server() && context.state()->verifier() != nullptr &&
-      context.state()->client_psk() == nullptr && options.server_name.empty()) {
+  if (context.state()->needs_server_name() && options.server_name.empty()) {
     return absl::InvalidArgumentError(
         "server_name is empty: say which name the server's certificate must "
         "have, or set verify_server to false");

@@ -58,9 +58,7 @@ absl::Span<const uint8_t> Bytes(const std::string& text) {
 
 net::Task<absl::StatusOr<Connection>> ConnectTo(SimReactor& reactor,
                                                 Context context) {
-  ConnectOptions options;
-  options.server_name = "localhost";
-  co_return co_await Connect(reactor, kAt, context, options);
+  co_return co_await Connect(reactor, kAt, context, "localhost");
 }
 
 net::Task<absl::Status> EchoSession(Connection connection) {

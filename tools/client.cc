@@ -81,7 +81,7 @@ class LineReader {
 
   // kOutOfRange at the end of the input.
   net::Task<absl::StatusOr<std::string>> Next() {
-    absl::StatusOr<std::string> line = co_await lines_.Recv();
+    absl::StatusOr<std::string> line = co_await lines_->Recv();
     absl::MutexLock lock(&mutex_);
     if (line.ok()) --ahead_;
     co_return line;
@@ -100,8 +100,9 @@ class LineReader {
       if (ended_) return;
       ++ahead_;
     }
-    reactor_.Post([this, line = std::move(line)]() mutable {
-      lines_.TrySend(std::move(line));
+    // What is posted may run after this object has gone.
+    reactor_.Post([lines = lines_, line = std::move(line)]() mutable {
+      lines->TrySend(std::move(line));
     });
   }
 
@@ -126,11 +127,12 @@ class LineReader {
       partial.erase(0, begin);
     }
     if (!partial.empty()) Emit(std::move(partial));
-    reactor_.Post([this] { lines_.Close(); });
+    reactor_.Post([lines = lines_] { lines->Close(); });
   }
 
   net::Reactor& reactor_;
-  net::Channel<std::string> lines_{kMaxAhead};
+  const std::shared_ptr<net::Channel<std::string>> lines_ =
+      std::make_shared<net::Channel<std::string>>(kMaxAhead);
   absl::Mutex mutex_;
   size_t ahead_ ABSL_GUARDED_BY(mutex_) = 0;
   bool ended_ ABSL_GUARDED_BY(mutex_) = false;
@@ -191,11 +193,9 @@ void PrintInfo(const dtls::Connection& connection) {
 
 net::Task<absl::Status> Run(net::Reactor& reactor, net::Endpoint server,
                             dtls::Context context, std::string name) {
-  dtls::ConnectOptions options;
-  options.server_name = std::move(name);
   CO_ASSIGN_OR_RETURN(
       dtls::Connection connection,
-      co_await dtls::Connect(reactor, server, context, options));
+      co_await dtls::Connect(reactor, server, context, std::move(name)));
   CO_RETURN_IF_ERROR(co_await connection.Handshake());
   if (absl::GetFlag(FLAGS_info)) PrintInfo(connection);
   auto ended = co_await net::WhenAny(SendLines(reactor, connection),

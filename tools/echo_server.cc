@@ -142,7 +142,9 @@ net::Task<absl::Status> EchoSession(Server& server,
     const dtls::SessionInfo info = connection.info();
     std::fprintf(stderr, "%s: %s %s %s: %s\n", kProgram,
                  connection.peer().ToString().c_str(), info.version.c_str(),
-                 info.cipher.c_str(), status.ToString().c_str());
+                 info.cipher.c_str(),
+                 status.ok() ? "closed in order"
+                             : std::string(status.message()).c_str());
   }
   // A session that fails is that peer's business.
   co_return absl::OkStatus();

@@ -40,8 +40,10 @@ absl::StatusOr<std::string> CipherList(absl::string_view names,
                                        bool certificates, bool psk) {
   if (names.empty()) {
     std::vector<absl::string_view> lists;
-    if (psk) lists.push_back(kPsk);
+    // Some clients offer PSK suites without having a key; those that have one,
+    // and want to use it, seldom offer others.
     if (certificates) lists.push_back(kCertificates);
+    if (psk) lists.push_back(kPsk);
     return absl::StrJoin(lists, ":");
   }
   const std::vector<absl::string_view> wanted =

@@ -254,6 +254,8 @@ absl::StatusOr<std::shared_ptr<ContextState>> ContextState::Server(
                                      : absl::StrCat("certificate ", i + 1));
     if (!loaded.ok()) return loaded.status();
     state->certificates_.push_back(*std::move(loaded));
+    std::string& pem = options.certificates[i].key_pem;
+    OPENSSL_cleanse(pem.data(), pem.size());
   }
   for (PreSharedKey& psk : options.pre_shared_keys) {
     if (absl::Status status = CheckPsk(psk); !status.ok()) return status;
@@ -333,9 +335,12 @@ absl::StatusOr<std::shared_ptr<ContextState>> ContextState::Client(
         Load(options.certificate, "the client's certificate");
     if (!loaded.ok()) return loaded.status();
     state->certificates_.push_back(*std::move(loaded));
+    std::string& pem = options.certificate.key_pem;
+    OPENSSL_cleanse(pem.data(), pem.size());
   }
   if (options.verify_server) {
     if (certificates && options.trust.empty()) options.trust.system = true;
+    state->needs_server_name_ = certificates;
     absl::StatusOr<PeerVerifier> verifier =
         PeerVerifier::Create(options.trust, PeerVerifier::Peer::kServer);
     if (!verifier.ok()) return verifier.status();

@@ -49,6 +49,8 @@ class ContextState {
     return verifier_.has_value() ? &*verifier_ : nullptr;
   }
   absl::Time WallNow() const;
+  // True for a client that may be shown a certificate and verifies it.
+  bool needs_server_name() const { return needs_server_name_; }
 
   // The key of `identity`, or null.
   const std::vector<uint8_t>* FindPsk(const std::string& identity) const;
@@ -72,6 +74,7 @@ class ContextState {
   bool is_server_ = false;
   bssl::UniquePtr<SSL_CTX> context_;
   SessionOptions session_;
+  bool needs_server_name_ = false;
   bool cookies_ = true;
   CookieOptions cookie_;
   std::function<absl::Time()> wall_clock_;

@@ -7,8 +7,9 @@
 namespace cordon::dtls::internal {
 namespace {
 
-// The fragments of a ClientHello, and one repetition.
+// The fragments of a ClientHello, and a repetition.
 constexpr size_t kMaxEarlyDatagrams = 8;
+constexpr size_t kMaxEarlyBytes = 16384;
 // Refusals, each of a flight of ours, before a silent peer is given up.
 constexpr int kMaxRefusals = 3;
 
@@ -56,8 +57,10 @@ void Session::OnTimer() {
 
 void Session::OnDatagram(absl::Span<uint8_t> datagram) {
   if (engine_->state() == EngineState::kNotStarted) {
-    if (early_.size() < kMaxEarlyDatagrams) {
+    if (early_.size() < kMaxEarlyDatagrams &&
+        early_bytes_ + datagram.size() <= kMaxEarlyBytes) {
       early_.push_back(reactor_.byte_pool().Copy(datagram));
+      early_bytes_ += datagram.size();
     }
     return;
   }

@@ -79,6 +79,7 @@ class Session final : private EngineOutput, private net::Timer {
   int refusals_ = 0;
   // Came before `Handshake` was called.
   std::deque<net::PooledBytes> early_;
+  size_t early_bytes_ = 0;
   std::deque<Message> queue_;
   size_t queued_bytes_ = 0;
   net::WaitQueue handshakers_;

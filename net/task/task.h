@@ -17,11 +17,13 @@
 //
 // Errors travel as `absl::Status`. An exception that escapes a coroutine ends
 // the program with a message that names it.
-// A warning for users of g++ 12: it miscompiles a coroutine that has a
-// `co_await` in the condition of an `if` whose body has a `co_return`; the
-// coroutine then does nothing at all. Await first, and decide then:
-//
-//   if (absl::Status status = co_await Work(); !status.ok()) co_return status;
+// Two warnings for users of g++ 12, which miscompiles some coroutines.
+//  - A `co_await` in the condition of an `if` whose body has a `co_return`: the
+//    coroutine then does nothing at all. Await first, and decide then:
+//      if (absl::Status status = co_await Work(); !status.ok()) co_return ...;
+//  - An aggregate that is made in the expression that is awaited, as in
+//    `co_await Work({.name = "x"})`: it is destroyed twice. Put it into a
+//    variable first.
 #ifndef CORDON_NET_TASK_TASK_H_
 #define CORDON_NET_TASK_TASK_H_
 

@@ -31,11 +31,9 @@ absl::Span<const uint8_t> Bytes(const std::string& text) {
 net::Task<absl::Status> OneClient(net::Reactor& reactor, net::Endpoint server,
                                   dtls::Context context, int number,
                                   int* succeeded) {
-  dtls::ConnectOptions options;
-  options.server_name = "localhost";
   CO_ASSIGN_OR_RETURN(
       dtls::Connection connection,
-      co_await dtls::Connect(reactor, server, context, options));
+      co_await dtls::Connect(reactor, server, context, "localhost"));
   CO_RETURN_IF_ERROR(co_await connection.Handshake());
   for (int i = 0; i < kMessages; ++i) {
     const std::string text = absl::StrCat("client ", number, " message ", i);
