@@ -63,13 +63,31 @@ class Listener::Core final : public internal::SessionOwner,
 
   net::DatagramSocket& socket() override { return *socket_; }
 
-  void OnHandshakeEnded(const Session&, bool ok) override {
+  void OnHandshakeEnded(const Session& session, bool ok) override {
     ++(ok ? statistics_.handshakes_completed : statistics_.handshakes_failed);
+    auto found = peers_.find(KeyOf(session.path()));
+    if (!ok || found == peers_.end() || found->second.newcomer != &session) {
+      return;
+    }
+    // It holds the keys of the peer that is there now.
+    Session* const old = found->second.session;
+    found->second.session = std::exchange(found->second.newcomer, nullptr);
+    ++statistics_.sessions_superseded;
+    old->Supersede();
   }
 
   void OnSessionGone(Session& session) override {
     Add(statistics_.ended, session.engine().statistics());
-    sessions_.erase(KeyOf(session.path()));
+    --statistics_.sessions;
+    auto found = peers_.find(KeyOf(session.path()));
+    if (found == peers_.end()) return;
+    Peer& peer = found->second;
+    if (peer.newcomer == &session) {
+      peer.newcomer = nullptr;
+    } else if (peer.session == &session) {
+      peer.session = std::exchange(peer.newcomer, nullptr);
+      if (peer.session == nullptr) peers_.erase(found);
+    }
   }
 
   net::Task<absl::Status> CloseSocket() override {
@@ -80,12 +98,31 @@ class Listener::Core final : public internal::SessionOwner,
     net::Path path;
     path.peer = datagram.peer;
     path.local = datagram.local;
-    auto found = sessions_.find(KeyOf(path));
-    if (found != sessions_.end()) {
-      found->second->OnDatagram(datagram.bytes);
-    } else {
-      OnStranger(path, datagram.bytes);
+    auto found = peers_.find(KeyOf(path));
+    if (found == peers_.end()) {
+      OnHello(path, datagram.bytes, nullptr);
+      return;
     }
+    Peer& peer = found->second;
+    if (internal::ClientHelloView hello;
+        LooksLikeHello(datagram.bytes) &&
+        internal::ReadClientHello(datagram.bytes, &hello)) {
+      if (Session* session = peer.FindByRandom(hello.random)) {
+        session->OnDatagram(datagram.bytes);
+      } else {
+        // The peer may have lost its state and begun anew (RFC 6347 section
+        // 4.2.8), or somebody pretends so.
+        OnHello(path, datagram.bytes, &peer);
+      }
+      return;
+    }
+    if (peer.newcomer != nullptr) {
+      // While it handshakes it leaves the bytes as they are.
+      Session* const newcomer = peer.newcomer;
+      newcomer->OnDatagram(datagram.bytes);
+      if (peer.newcomer != newcomer) return;
+    }
+    peer.session->OnDatagram(datagram.bytes);
   }
 
   net::Task<absl::StatusOr<Connection>> Accept() {
@@ -115,7 +152,6 @@ class Listener::Core final : public internal::SessionOwner,
 
   ListenerStatistics statistics() const {
     ListenerStatistics statistics = statistics_;
-    statistics.sessions = sessions_.size();
     statistics.cookies = cookies_.statistics();
     statistics.socket = socket_->statistics();
     return statistics;
@@ -126,7 +162,31 @@ class Listener::Core final : public internal::SessionOwner,
     return {path.peer, path.local.address};
   }
 
-  void OnStranger(net::Path& path, absl::Span<uint8_t> datagram) {
+  // Who is at an address.
+  struct Peer {
+    Session* session = nullptr;
+    // Has begun a new handshake, and replaces `session` when it has completed.
+    Session* newcomer = nullptr;
+
+    Session* FindByRandom(absl::Span<const uint8_t> random) const {
+      for (Session* s : {newcomer, session}) {
+        if (s != nullptr && absl::MakeConstSpan(s->hello_random()) == random) {
+          return s;
+        }
+      }
+      return nullptr;
+    }
+  };
+
+  // A record of a handshake in epoch 0: everything else is not looked at twice.
+  static bool LooksLikeHello(absl::Span<const uint8_t> datagram) {
+    return datagram.size() > internal::kRecordHeaderBytes &&
+           datagram[0] == internal::kHandshakeType && datagram[3] == 0 &&
+           datagram[4] == 0;
+  }
+
+  // A datagram of a peer without session, or a new hello of one that has one.
+  void OnHello(net::Path& path, absl::Span<uint8_t> datagram, Peer* known) {
     if (!accepting_) {
       ++statistics_.dropped_unknown;
       return;
@@ -146,12 +206,18 @@ class Listener::Core final : public internal::SessionOwner,
         return;
       }
       options.verified_hello = result.record_sequence;
-    } else if (internal::ClientHelloView hello;
-               !internal::ReadClientHello(datagram, &hello)) {
+    }
+    internal::ClientHelloView hello;
+    if (!internal::ReadClientHello(datagram, &hello)) {
       ++statistics_.dropped_unknown;
       return;
     }
-    if (sessions_.size() >= options_.max_sessions) {
+    // One newcomer at a time.
+    if (known != nullptr && known->newcomer != nullptr) {
+      ++statistics_.dropped_unknown;
+      return;
+    }
+    if (statistics_.sessions >= options_.max_sessions) {
       ++statistics_.dropped_max_sessions;
       return;
     }
@@ -167,7 +233,13 @@ class Listener::Core final : public internal::SessionOwner,
     }
     auto session = std::make_unique<Session>(reactor_, shared_from_this(), path,
                                              *std::move(engine));
-    sessions_.emplace(KeyOf(path), session.get());
+    session->set_hello_random(hello.random);
+    if (known != nullptr) {
+      known->newcomer = session.get();
+    } else {
+      peers_[KeyOf(path)].session = session.get();
+    }
+    ++statistics_.sessions;
     session->OnDatagram(datagram);
     accepted_.push_back(std::move(session));
     acceptors_.WakeOne();
@@ -179,7 +251,7 @@ class Listener::Core final : public internal::SessionOwner,
   CookieExchange cookies_;
   ListenerStatistics statistics_;
   bool accepting_ = true;
-  absl::flat_hash_map<PeerKey, Session*> sessions_;
+  absl::flat_hash_map<PeerKey, Peer> peers_;
   std::deque<std::unique_ptr<Session>> accepted_;
   net::WaitQueue acceptors_;
   // Last: it stops calling before the rest goes.

@@ -52,6 +52,9 @@ struct ListenerStatistics {
   uint64_t sessions_accepted = 0;
   uint64_t handshakes_completed = 0;
   uint64_t handshakes_failed = 0;
+  // Sessions that ended because their peer came back with a new one from the
+  // same address and port (RFC 6347 section 4.2.8).
+  uint64_t sessions_superseded = 0;
   CookieStatistics cookies = {};
   // Hellos that were dropped at a limit.
   uint64_t dropped_max_sessions = 0;

@@ -248,6 +248,97 @@ TEST(ListenerTest, KeepsNothingOfStrangers) {
       absl::OkStatus());
 }
 
+// ACCEPTANCE: QB15, HD1
+TEST(ListenerTest, APeerThatLostItsStateIsServedAtOnce) {
+  SimReactor reactor;
+  EXPECT_EQ(
+      WithServer(reactor, ServerContext(), {},
+                 [&](Listener& listener) -> net::Task<absl::Status> {
+                   ConnectOptions options;
+                   options.server_name = "localhost";
+                   options.bind = net::Endpoint::LoopbackV4(5000);
+                   Context context = ClientContext();
+                   for (int life = 0; life < 3; ++life) {
+                     CO_ASSIGN_OR_RETURN(
+                         Connection client,
+                         co_await Connect(reactor, kAt, context, options));
+                     CO_RETURN_IF_ERROR(co_await client.Handshake());
+                     CO_RETURN_IF_ERROR(co_await client.SendEncrypted(
+                         Bytes(absl::StrCat("life ", life))));
+                     CO_ASSIGN_OR_RETURN(Message reply,
+                                         co_await client.RecvDecrypted());
+                     EXPECT_EQ(reply.text(), absl::StrCat("life ", life));
+                     EXPECT_EQ(client.statistics().retransmissions, 0U);
+                     // It dies without a word.
+                     reactor.network().set_filter(
+                         [](SimDatagram&) { return false; });
+                     {
+                       Connection dead = std::move(client);
+                     }
+                     (void)co_await net::SleepFor(absl::Milliseconds(50));
+                     reactor.network().set_filter(nullptr);
+                   }
+                   const ListenerStatistics s = listener.statistics();
+                   EXPECT_EQ(s.handshakes_completed, 3U);
+                   EXPECT_EQ(s.sessions_superseded, 2U);
+                   EXPECT_EQ(s.sessions, 1U);
+                   co_return absl::OkStatus();
+                 }),
+      absl::OkStatus());
+}
+
+// ACCEPTANCE: HD1
+TEST(ListenerTest, ForgedHellosDoNotHarmASession) {
+  SimReactor reactor;
+  EXPECT_EQ(
+      WithServer(reactor, ServerContext(), {},
+                 [&](Listener& listener) -> net::Task<absl::Status> {
+                   // Hellos of another client: without cookie, and with a good
+                   // one.
+                   std::vector<std::vector<uint8_t>> hellos;
+                   reactor.network().set_filter([&hellos](SimDatagram& d) {
+                     if (d.to.port() == 4433 && d.bytes[0] == 22 &&
+                         d.bytes[13] == 1) {
+                       hellos.push_back(d.bytes);
+                     }
+                     return true;
+                   });
+                   Context context = ClientContext();
+                   ConnectOptions options;
+                   options.server_name = "localhost";
+                   options.bind = net::Endpoint::LoopbackV4(5000);
+                   {
+                     CO_ASSIGN_OR_RETURN(
+                         Connection other,
+                         co_await Connect(reactor, kAt, context, options));
+                     CO_RETURN_IF_ERROR(co_await other.Handshake());
+                     CO_RETURN_IF_ERROR(co_await other.Close());
+                   }
+                   (void)co_await net::SleepFor(absl::Seconds(1));
+                   EXPECT_EQ(hellos.size(), 2U);
+                   reactor.network().set_filter(nullptr);
+
+                   CO_ASSIGN_OR_RETURN(
+                       Connection client,
+                       co_await Connect(reactor, kAt, context, options));
+                   CO_RETURN_IF_ERROR(co_await client.Handshake());
+                   for (int i = 0; i < 20; ++i) {
+                     for (const std::vector<uint8_t>& hello : hellos) {
+                       reactor.Inject(options.bind, kAt, hello);
+                     }
+                     CO_RETURN_IF_ERROR(
+                         co_await client.SendEncrypted(Bytes(absl::StrCat(i))));
+                     CO_ASSIGN_OR_RETURN(Message reply,
+                                         co_await client.RecvDecrypted());
+                     EXPECT_EQ(reply.text(), absl::StrCat(i));
+                   }
+                   EXPECT_EQ(listener.statistics().sessions_superseded, 0U);
+                   EXPECT_LE(listener.statistics().sessions, 2U);
+                   co_return co_await client.Close();
+                 }),
+      absl::OkStatus());
+}
+
 TEST(ListenerTest, ASlowReaderLosesMessagesThatAreCounted) {
   SimReactor reactor;
   auto run = [&]() -> net::Task<absl::Status> {

@@ -68,6 +68,17 @@ void Session::OnDatagram(absl::Span<uint8_t> datagram) {
   Update();
 }
 
+void Session::set_hello_random(absl::Span<const uint8_t> random) {
+  std::copy_n(random.begin(), std::min(random.size(), hello_random_.size()),
+              hello_random_.begin());
+}
+
+void Session::Supersede() {
+  engine_->Abort(
+      absl::UnavailableError("the peer has begun a new session instead"));
+  Update();
+}
+
 void Session::OnRefused(const absl::Status& status) {
   if (engine_->state() != EngineState::kHandshaking ||
       engine_->statistics().datagrams_received > 0) {

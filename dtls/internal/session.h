@@ -3,6 +3,7 @@
 #ifndef CORDON_DTLS_INTERNAL_SESSION_H_
 #define CORDON_DTLS_INTERNAL_SESSION_H_
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
@@ -44,6 +45,8 @@ class Session final : private EngineOutput, private net::Timer {
 
   // A datagram of the peer. Before the handshake is begun a few are kept.
   void OnDatagram(absl::Span<uint8_t> datagram);
+  // The peer has proved to have begun another session: this one is over.
+  void Supersede();
   // The network says that the peer's port is closed: anybody may have made it
   // say so. Believed when it is all that is ever heard.
   void OnRefused(const absl::Status& status);
@@ -52,6 +55,10 @@ class Session final : private EngineOutput, private net::Timer {
   net::Task<absl::StatusOr<size_t>> Receive(absl::Span<Message> messages);
   net::Task<absl::Status> Send(absl::Span<const uint8_t> message);
   net::Task<absl::Status> Close();
+
+  // The random of the ClientHello that began it, to tell hellos apart.
+  const std::array<uint8_t, 32>& hello_random() const { return hello_random_; }
+  void set_hello_random(absl::Span<const uint8_t> random);
 
   const Engine& engine() const { return *engine_; }
   const net::Path& path() const { return path_; }
@@ -73,6 +80,7 @@ class Session final : private EngineOutput, private net::Timer {
   const std::shared_ptr<SessionOwner> owner_;
   net::Path path_;
   const std::unique_ptr<Engine> engine_;
+  std::array<uint8_t, 32> hello_random_ = {};
   EngineState seen_ = EngineState::kNotStarted;
   bool established_ = false;
   bool receiving_ = false;

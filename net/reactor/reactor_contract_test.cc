@@ -271,6 +271,28 @@ TEST_P(ReactorContractTest, ATaskMayBeDestroyedWhileTheKernelWorksForIt) {
   EXPECT_EQ(reactor_->Run(DestroyInFlight(*reactor_)), absl::OkStatus());
 }
 
+Task<absl::Status> StopRecv(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket socket,
+      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+  for (int i = 0; i < 5; ++i) {
+    const absl::Status stopped =
+        (co_await WithTimeout(absl::Milliseconds(1), socket.Recv())).status();
+    EXPECT_TRUE(absl::IsDeadlineExceeded(stopped)) << stopped;
+    Path path(socket.local_endpoint());
+    CO_RETURN_IF_ERROR(co_await socket.Send(path, Bytes("kept")));
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(20)));
+    // It came while nobody waited.
+    CO_ASSIGN_OR_RETURN(UdpSocket::Packet packet, co_await socket.Recv());
+    EXPECT_EQ(Text(packet.payload), "kept");
+  }
+  co_return co_await socket.Close();
+}
+
+TEST_P(ReactorContractTest, AStoppedReceiveLosesNothing) {
+  EXPECT_EQ(reactor_->Run(StopRecv(*reactor_)), absl::OkStatus());
+}
+
 TEST_P(ReactorContractTest, RunsTimersInOrder) {
   std::vector<int> order;
   auto sleeper = [](std::vector<int>& out, int ms) -> Task<void> {
