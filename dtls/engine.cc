@@ -301,14 +301,13 @@ absl::Status Engine::FailureStatus(int ssl_error) {
   ErrorDetail detail;
   absl::Status status;
   if (!notes_.verification_errors.empty()) {
-    std::vector<std::string> messages;
-    for (const VerificationError& e : notes_.verification_errors) {
-      messages.push_back(e.message);
-    }
     detail.verification_errors = notes_.verification_errors;
-    status = absl::UnauthenticatedError(
-        absl::StrCat("the peer's certificate cannot be accepted: ",
-                     absl::StrJoin(messages, "; ")));
+    status = absl::UnauthenticatedError(absl::StrCat(
+        "the peer's certificate cannot be accepted: ",
+        absl::StrJoin(notes_.verification_errors, "; ",
+                      [](std::string* out, const VerificationError& e) {
+                        absl::StrAppend(out, e.message);
+                      })));
   } else if (notes_.alert_received >= 0) {
     status = absl::Status(
         CodeOfReceivedAlert(notes_.alert_received),

@@ -197,29 +197,6 @@ void EpollSocket::OnQueued() {
 
 void EpollSocket::FlushNow() { SendTrains(); }
 
-bool EpollSocket::OnSendFailed(Train& train, int error) {
-  if (error == EAGAIN) return false;
-  const bool soft = connected_ && error == ECONNREFUSED;
-  const bool no_gso = train.segments > 1 &&
-                      (error == EIO || error == EINVAL || error == EMSGSIZE);
-  if (no_gso) gso_ = false;
-  if (soft && receiver_ != nullptr) {
-    receiver_->OnSocketError(ErrnoStatus(error, peer_.ToString()));
-  }
-  if (soft || no_gso) {
-    for (size_t offset = 0; offset < train.bytes;
-         offset += train.segment_bytes) {
-      train.PrepareSegment(offset);
-      if (sendmsg(socket_.fd.get(), &train.message, MSG_DONTWAIT) < 0) {
-        ++statistics_.send_errors;
-      }
-    }
-  } else {
-    statistics_.send_errors += train.segments;
-  }
-  return true;
-}
-
 void EpollSocket::SendTrains() {
   IntrusiveListNode<EpollDirtyTag>::Unlink();
   for (Train* train : queued()) {
@@ -253,7 +230,8 @@ void EpollSocket::SendTrains() {
     }
     done += accepted;
     if (sent < 0) {
-      full = !OnSendFailed(*pending_[done], errno);
+      full = !RecoverFromSendError(*pending_[done], errno, socket_.fd.get(),
+                                   peer_, receiver_, &gso_, statistics_);
       if (!full) trains_.Return(pending_[done++]);
     }
   }

@@ -89,9 +89,6 @@ class EpollSocket final : public DatagramSocket,
 
   // Sends the trains until one is refused; keeps the rest for later.
   void SendTrains();
-  // What to do with the first train after sendmsg failed with `error`; true if
-  // it is dealt with, false if the socket is full.
-  bool OnSendFailed(Train& train, int error);
   void OnWritable();
   void UpdateInterest();
 

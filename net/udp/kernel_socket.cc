@@ -106,6 +106,30 @@ bool KernelHasGso(int fd) {
   return getsockopt(fd, SOL_UDP, UDP_SEGMENT, &value, &length) == 0;
 }
 
+bool RecoverFromSendError(Train& train, int error, int fd, const Endpoint& peer,
+                          DatagramReceiver* receiver, bool* gso,
+                          DatagramSocketStatistics& statistics) {
+  if (error == EAGAIN) return false;
+  // The error of an earlier datagram, or a device that cannot do trains: one
+  // more try, singly.
+  const bool soft = !peer.is_none() && error == ECONNREFUSED;
+  const bool no_gso = train.segments > 1 &&
+                      (error == EIO || error == EINVAL || error == EMSGSIZE);
+  if (no_gso) *gso = false;
+  if (soft && receiver != nullptr) {
+    receiver->OnSocketError(ErrnoStatus(error, peer.ToString()));
+  }
+  if (!soft && !no_gso) {
+    statistics.send_errors += train.segments;
+    return true;
+  }
+  for (size_t offset = 0; offset < train.bytes; offset += train.segment_bytes) {
+    train.PrepareSegment(offset);
+    if (sendmsg(fd, &train.message, MSG_DONTWAIT) < 0) ++statistics.send_errors;
+  }
+  return true;
+}
+
 void DeliverMessage(const msghdr& message, absl::Span<uint8_t> payload,
                     const Endpoint& connected_peer, DatagramReceiver& receiver,
                     DatagramSocketStatistics& statistics) {

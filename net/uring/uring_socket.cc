@@ -2,10 +2,7 @@
 
 #include <poll.h>
 
-#include <cerrno>
 #include <utility>
-
-#include "cordon/net/base/errno_status.h"
 
 namespace cordon::net {
 namespace {
@@ -96,38 +93,22 @@ void UringSocket::Drop(Train& train) {
 
 void UringSocket::OnSendFailed(Train& train, int error) {
   if (!open() || closing_) return Drop(train);
-  if (error == EAGAIN) {
-    if (blocked_.size() >= kMaxBlockedTrains) return Drop(train);
-    blocked_.push_back(&train);
-    SetCongested(true);
-    if (writable_poll_ == 0) {
-      UringReactor::Operation& operation =
-          reactor_.operations_.Allocate(&writable_poll_);
-      operation.kind = UringReactor::Operation::kWritable;
-      operation.socket = this;
-      io_uring_sqe* sqe = reactor_.ring_.Next();
-      io_uring_prep_poll_add(sqe, socket_.fd.get(), POLLOUT);
-      io_uring_sqe_set_data64(sqe, writable_poll_);
-    }
+  if (RecoverFromSendError(train, error, socket_.fd.get(), peer_, receiver_,
+                           &gso_, statistics_)) {
+    trains_.Return(&train);
     return;
   }
-  // The error of an earlier datagram, or a device that cannot do trains: one
-  // more try, singly.
-  const bool soft = connected_ && error == ECONNREFUSED;
-  const bool no_gso = train.segments > 1 &&
-                      (error == EIO || error == EINVAL || error == EMSGSIZE);
-  if (no_gso) gso_ = false;
-  if (soft && receiver_ != nullptr) {
-    receiver_->OnSocketError(ErrnoStatus(error, peer_.ToString()));
-  }
-  if (!soft && !no_gso) return Drop(train);
-  for (size_t offset = 0; offset < train.bytes; offset += train.segment_bytes) {
-    train.PrepareSegment(offset);
-    if (sendmsg(socket_.fd.get(), &train.message, MSG_DONTWAIT) < 0) {
-      ++statistics_.send_errors;
-    }
-  }
-  trains_.Return(&train);
+  if (blocked_.size() >= kMaxBlockedTrains) return Drop(train);
+  blocked_.push_back(&train);
+  SetCongested(true);
+  if (writable_poll_ != 0) return;
+  UringReactor::Operation& operation =
+      reactor_.operations_.Allocate(&writable_poll_);
+  operation.kind = UringReactor::Operation::kWritable;
+  operation.socket = this;
+  io_uring_sqe* sqe = reactor_.ring_.Next();
+  io_uring_prep_poll_add(sqe, socket_.fd.get(), POLLOUT);
+  io_uring_sqe_set_data64(sqe, writable_poll_);
 }
 
 void UringSocket::OnWritable() {
