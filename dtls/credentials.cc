@@ -20,7 +20,7 @@ absl::StatusOr<std::string> ReadFile(absl::string_view path) {
   if (!file || !(text << file.rdbuf())) {
     const int error = errno;
     return absl::NotFoundError(
-        absl::StrCat("cannot read ", path, ": ", std::strerror(error)));
+        absl::StrCat("cannot read ", path, ": ", strerrordesc_np(error)));
   }
   return text.str();
 }

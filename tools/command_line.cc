@@ -84,7 +84,7 @@ std::vector<std::string> ParseCommandLine(int argc, char** argv,
     absl::ConsumePrefix(&body, "-");
     if (body == "help" || body == "h") {
       PrintHelp(usage);
-      std::exit(0);
+      std::exit(0);  // NOLINT(concurrency-mt-unsafe): no other threads yet
     }
     const size_t equals = body.find('=');
     const absl::string_view name = body.substr(0, equals);

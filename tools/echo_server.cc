@@ -312,7 +312,7 @@ int main(int argc, char** argv) {
         while (&group->reactor(i) != &reactor) ++i;
         return Serve(servers[i], board);
       });
-  pthread_kill(waiter.native_handle(), SIGTERM);
+  pthread_kill(waiter.native_handle(), SIGINT);
   waiter.join();
   if (!status.ok()) tools::Die(kProgram, status.message());
   std::printf("%s: done: %s\n", kProgram, board.Sum().ToString().c_str());

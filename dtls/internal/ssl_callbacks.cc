@@ -73,6 +73,7 @@ unsigned ClientPsk(SSL* ssl, const char*, char* identity,
 
 bool UseCertificate(SSL* ssl, const LoadedCertificate& certificate) {
   std::vector<CRYPTO_BUFFER*> chain;
+  chain.reserve(certificate.chain.size());
   for (const bssl::UniquePtr<CRYPTO_BUFFER>& c : certificate.chain) {
     chain.push_back(c.get());
   }

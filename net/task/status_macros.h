@@ -17,6 +17,9 @@
 #define CORDON_STATUS_CONCAT_INNER(a, b) a##b
 #define CORDON_STATUS_CONCAT(a, b) CORDON_STATUS_CONCAT_INNER(a, b)
 
+// `lhs` may be a declaration, which takes no parentheses.
+// NOLINTBEGIN(bugprone-macro-parentheses)
+
 // Evaluates `expr`, an `absl::Status`, and `co_return`s it unless it is OK.
 #define CO_RETURN_IF_ERROR(expr)                                  \
   if (::absl::Status cordon_status = (expr); !cordon_status.ok()) \
@@ -43,5 +46,7 @@
   auto temporary = (expr);                                   \
   if (!temporary.ok()) return std::move(temporary).status(); \
   lhs = *std::move(temporary)
+
+// NOLINTEND(bugprone-macro-parentheses)
 
 #endif  // CORDON_NET_TASK_STATUS_MACROS_H_

@@ -15,7 +15,7 @@ namespace {
 
 [[noreturn]] void Die(const char* what, int error) {
   std::fprintf(stderr, "cordon: io_uring: %s: %s\n", what,
-               std::strerror(error));
+               strerrordesc_np(error));
   std::abort();
 }
 
