@@ -42,6 +42,8 @@ class Ring {
   io_uring* get() { return &ring_; }
   // True on the thread that has entered the ring before.
   bool IsMine() const;
+  // False once another thread has entered the ring.
+  bool MayEnter() const { return !enabled_ || IsMine(); }
   bool HasCompletions() { return io_uring_cq_ready(&ring_) > 0; }
   uint64_t system_calls() const { return system_calls_; }
 

@@ -101,6 +101,8 @@ void UringReactor::ArmReceive(UringSocket& socket) {
 }
 
 void UringReactor::Cancel(OperationId id) {
+  // With the thread that used the ring the kernel has ended its requests, too.
+  if (!ring_.MayEnter()) return;
   io_uring_sqe* sqe = ring_.Next();
   io_uring_prep_cancel64(sqe, id, 0);
   sqe->flags |= IOSQE_CQE_SKIP_SUCCESS;

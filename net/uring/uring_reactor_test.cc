@@ -170,6 +170,27 @@ TEST(UringReactorTest, MayBeMadeOnOneThreadAndRunOnAnother) {
   reactor.reset();
 }
 
+TEST(UringReactorTest, ManySocketsMayOutliveTheThreadThatUsedThem) {
+  std::unique_ptr<UringReactor> reactor = Make({.submissions = 8});
+  std::vector<UdpSocket> sockets;
+  std::thread other([&] {
+    auto open = [](UringReactor& r,
+                   std::vector<UdpSocket>& out) -> Task<absl::Status> {
+      for (int i = 0; i < 50; ++i) {
+        CO_ASSIGN_OR_RETURN(
+            UdpSocket socket,
+            UdpSocket::Open(r, {.bind = Endpoint::LoopbackV4(0)}));
+        out.push_back(std::move(socket));
+      }
+      co_return co_await SleepFor(absl::Milliseconds(2));
+    };
+    EXPECT_TRUE(reactor->Run(open(*reactor, sockets)).ok());
+  });
+  other.join();
+  sockets.clear();
+  reactor.reset();
+}
+
 TEST(UringReactorDeathTest, ASecondThreadIsTurnedAway) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   EXPECT_DEATH(

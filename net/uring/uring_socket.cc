@@ -24,7 +24,9 @@ UringSocket::UringSocket(UringReactor& reactor, KernelSocket socket,
 }
 
 UringSocket::~UringSocket() {
-  if (!queued().empty() || !retry_.empty()) FlushNow();
+  if ((!queued().empty() || !retry_.empty()) && reactor_.ring_.MayEnter()) {
+    FlushNow();
+  }
   for (Train* train : blocked_) trains_.Return(train);
   for (Train* train : retry_) trains_.Return(train);
   // Sends never outlast the call that submits them, but a receive does: it
