@@ -148,6 +148,7 @@ Task<absl::Status> Burst(Reactor& reactor, size_t count, size_t bytes) {
 }
 
 // More than the ring has buffers; all in order, nothing stuck.
+// ACCEPTANCE: HD6
 TEST_P(ReactorContractTest, DeliversABurstLargerThanItsBuffers) {
   EXPECT_EQ(reactor_->Run(Burst(*reactor_, 900, 100)), absl::OkStatus());
 }
@@ -174,6 +175,7 @@ Task<absl::Status> MixedSizes(Reactor& reactor) {
   co_return absl::OkStatus();
 }
 
+// ACCEPTANCE: HD6
 TEST_P(ReactorContractTest, KeepsTheBoundariesOfDatagramsOfAllSizes) {
   EXPECT_EQ(reactor_->Run(MixedSizes(*reactor_)), absl::OkStatus());
 }
@@ -218,6 +220,43 @@ Task<absl::Status> ManySockets(Reactor& reactor, size_t count) {
 
 TEST_P(ReactorContractTest, KeepsPeersApart) {
   EXPECT_EQ(reactor_->Run(ManySockets(*reactor_, 200)), absl::OkStatus());
+}
+
+// The network says of one peer, again and again, that nobody is there.
+Task<absl::Status> OnePeerIsGone(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket server,
+      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket client,
+      UdpSocket::Open(reactor, {.connect = server.local_endpoint()}));
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket gone,
+      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+  Path to_gone;
+  to_gone.peer = gone.local_endpoint();
+  CO_RETURN_IF_ERROR(co_await gone.Close());
+  Path to_client;
+  to_client.peer = client.local_endpoint();
+  Path path;
+  for (int i = 0; i < 50; ++i) {
+    // May fail, for itself alone.
+    (void)co_await server.Send(to_gone, Bytes("anybody?"));
+    const std::string text = absl::StrCat(i);
+    CO_RETURN_IF_ERROR(co_await server.Send(to_client, Bytes(text)));
+    CO_ASSIGN_OR_RETURN(UdpSocket::Packet down,
+                        co_await WithTimeout(kPatience, client.Recv()));
+    EXPECT_EQ(Text(down.payload), text);
+    CO_RETURN_IF_ERROR(co_await client.Send(path, Bytes(text)));
+    CO_ASSIGN_OR_RETURN(UdpSocket::Packet up,
+                        co_await WithTimeout(kPatience, server.Recv()));
+    EXPECT_EQ(Text(up.payload), text);
+  }
+  co_return co_await server.Close();
+}
+
+TEST_P(ReactorContractTest, APeerThatIsGoneHarmsNoOther) {
+  EXPECT_EQ(reactor_->Run(OnePeerIsGone(*reactor_)), absl::OkStatus());
 }
 
 Task<absl::Status> Rebind(Reactor& reactor) {

@@ -9,6 +9,8 @@
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
 
 namespace cordon::net {
@@ -47,6 +49,11 @@ ReactorGroup& ReactorGroup::operator=(ReactorGroup&&) noexcept = default;
 ReactorGroup::~ReactorGroup() = default;
 
 absl::StatusOr<ReactorGroup> ReactorGroup::Create(const Options& options) {
+  if (options.reactors > kMaxReactors) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("reactors is ", options.reactors,
+                     "; it must be from 0 to ", kMaxReactors));
+  }
   auto state = std::make_unique<State>();
   state->pin = options.pin;
   const size_t count = options.reactors != 0

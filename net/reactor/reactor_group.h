@@ -22,11 +22,15 @@
 
 namespace cordon::net {
 
+// More than machines have cores.
+inline constexpr size_t kMaxReactors = 1024;
+
 // Move-only. `RunOnEach` is called once; `RequestStop` from anywhere.
 class ReactorGroup {
  public:
   struct Options {
-    // How many; 0: one for each core that this process may use.
+    // How many, up to `kMaxReactors`; 0: one for each core that this process
+    // may use.
     size_t reactors = 0;
     ReactorOptions reactor = {};
     // Bind each thread to a core.

@@ -115,6 +115,9 @@ class DatagramSocket {
   // The address and port that the socket is bound to.
   const Endpoint& local_endpoint() const { return local_endpoint_; }
   bool connected() const { return connected_; }
+  // The largest IP packet that the path to a connected socket's peer carries,
+  // in bytes, as far as the system knows; 0 if it does not.
+  virtual size_t path_mtu() const { return 0; }
 
   // Delivers from now on to `receiver`, which must live until `StopReceiving`
   // or the socket's end.

@@ -106,6 +106,15 @@ bool KernelHasGso(int fd) {
   return getsockopt(fd, SOL_UDP, UDP_SEGMENT, &value, &length) == 0;
 }
 
+size_t KernelPathMtu(const KernelSocket& socket) {
+  int mtu = 0;
+  socklen_t size = sizeof(mtu);
+  const bool v6 = socket.family == AF_INET6;
+  const int result = getsockopt(socket.fd.get(), v6 ? IPPROTO_IPV6 : IPPROTO_IP,
+                                v6 ? IPV6_MTU : IP_MTU, &mtu, &size);
+  return result == 0 && mtu > 0 ? static_cast<size_t>(mtu) : 0;
+}
+
 bool RecoverFromSendError(Train& train, int error, int fd, const Endpoint& peer,
                           DatagramReceiver* receiver, bool* gso,
                           DatagramSocketStatistics& statistics) {

@@ -30,6 +30,9 @@ absl::StatusOr<KernelSocket> OpenKernelSocket(
 // True if the kernel splits trains on sending.
 bool KernelHasGso(int fd);
 
+// The path MTU of a connected socket as the kernel knows it, or 0.
+size_t KernelPathMtu(const KernelSocket& socket);
+
 // What can be done after sendmsg() refused `train`, which is connected to
 // `peer` or to nobody: a soft error is told to `receiver` (may be null), `*gso`
 // is cleared where the device turns out to be unable, and what remains to be

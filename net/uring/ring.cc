@@ -1,13 +1,17 @@
 #include "cordon/net/uring/ring.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <string>
 
+#include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "cordon/net/base/errno_status.h"
 
 namespace cordon::net {
@@ -19,6 +23,31 @@ namespace {
   std::abort();
 }
 
+// Where not even this fits, the caller may use epoll.
+constexpr unsigned kFewestSubmissions = 64;
+
+// Recent kernels (6.18 does) count rings as locked memory, of all processes of
+// a user that lack CAP_IPC_LOCK together.
+std::string LockedMemoryHint() {
+  rlimit limit = {};
+  if (getrlimit(RLIMIT_MEMLOCK, &limit) != 0 ||
+      limit.rlim_cur == RLIM_INFINITY) {
+    return "";
+  }
+  return absl::StrCat(
+      "; its rings count as locked memory, of which all processes of this user "
+      "together may have ",
+      limit.rlim_cur / 1024,
+      " KB: raise RLIMIT_MEMLOCK (ulimit -l, LimitMEMLOCK)");
+}
+
+absl::Status Refusal(int error, absl::string_view what) {
+  absl::Status status = ErrnoStatus(error, what);
+  if (error != ENOMEM) return status;
+  return absl::Status(status.code(),
+                      absl::StrCat(status.message(), LockedMemoryHint()));
+}
+
 size_t RingBytes(unsigned entries) { return entries * sizeof(io_uring_buf); }
 
 }  // namespace
@@ -28,16 +57,15 @@ Ring::~Ring() {
 }
 
 absl::Status Ring::Init(const Options& options) {
-  // Disabled at first: the thread that enables it is the one that may enter.
-  // Kernels that know these flags (6.1) have multishot receives, too.
-  io_uring_params params = {};
-  params.flags = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
-                 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
-                 IORING_SETUP_R_DISABLED;
-  params.cq_entries = options.completions;
-  const int error =
-      -io_uring_queue_init_params(options.submissions, &ring_, &params);
-  if (error != 0) return ErrnoStatus(error, "io_uring is not available");
+  unsigned submissions = options.submissions;
+  unsigned completions = options.completions;
+  int error = Create(submissions, completions);
+  while (error == ENOMEM && submissions > kFewestSubmissions) {
+    submissions /= 2;
+    completions /= 2;
+    error = Create(submissions, completions);
+  }
+  if (error != 0) return Refusal(error, "io_uring is not available");
   initialised_ = true;
   if ((ring_.features & IORING_FEAT_EXT_ARG) == 0 ||
       (ring_.features & IORING_FEAT_NODROP) == 0 ||
@@ -46,6 +74,17 @@ absl::Status Ring::Init(const Options& options) {
   }
   io_uring_ring_dontfork(&ring_);
   return absl::OkStatus();
+}
+
+int Ring::Create(unsigned submissions, unsigned completions) {
+  // Disabled at first: the thread that enables it is the one that may enter.
+  // Kernels that know these flags (6.1) have multishot receives, too.
+  io_uring_params params = {};
+  params.flags = IORING_SETUP_SUBMIT_ALL | IORING_SETUP_CQSIZE |
+                 IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN |
+                 IORING_SETUP_R_DISABLED;
+  params.cq_entries = completions;
+  return -io_uring_queue_init_params(submissions, &ring_, &params);
 }
 
 void Ring::Enable() {
@@ -122,7 +161,9 @@ absl::Status BufferRing::Init(Ring& ring, unsigned entries) {
   if (const int error =
           -io_uring_register_buf_ring(ring.get(), &registration, 0);
       error != 0) {
-    return ErrnoStatus(error, "this kernel has no io_uring buffer rings");
+    return Refusal(error, error == ENOMEM
+                              ? "io_uring is not available"
+                              : "this kernel has no io_uring buffer rings");
   }
   owner_ = &ring;
   io_uring_buf_ring_init(ring_);

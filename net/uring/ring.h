@@ -29,7 +29,9 @@ class Ring {
   ~Ring();
 
   // kUnimplemented or kPermissionDenied where the kernel or a container refuses
-  // io_uring or a feature of it that is needed.
+  // io_uring or a feature of it that is needed. Where the memory that a process
+  // may lock does not suffice the rings become smaller, down to a point:
+  // kResourceExhausted.
   absl::Status Init(const Options& options);
 
   // A free submission entry; submits what is there if there is none.
@@ -48,6 +50,8 @@ class Ring {
   uint64_t system_calls() const { return system_calls_; }
 
  private:
+  // What io_uring_queue_init answers, as an errno.
+  int Create(unsigned submissions, unsigned completions);
   void Enable();
 
   io_uring ring_ = {};

@@ -32,7 +32,8 @@ class UringReactor final : public Reactor {
     size_t trains = 512;
   };
 
-  // kUnimplemented or kPermissionDenied where io_uring is refused: use epoll.
+  // kUnimplemented or kPermissionDenied where io_uring is refused, and
+  // kResourceExhausted where there is not enough memory for it: use epoll.
   static absl::StatusOr<std::unique_ptr<UringReactor>> Create(
       const Options& options);
   ~UringReactor() override;

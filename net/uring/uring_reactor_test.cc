@@ -1,6 +1,7 @@
 // What is particular to io_uring.
 #include "cordon/net/uring/uring_reactor.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <memory>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "cordon/net/task/status_macros.h"
@@ -100,15 +102,37 @@ Task<absl::Status> Burst(UringReactor& reactor, int count) {
   co_return co_await socket.Close();
 }
 
+// ACCEPTANCE: HE5
 TEST(UringReactorTest, ABurstLargerThanTheBufferRingIsDeliveredWhole) {
   std::unique_ptr<UringReactor> reactor = Make({.receive_buffers = 8});
   EXPECT_EQ(reactor->Run(Burst(*reactor, 200)), absl::OkStatus());
 }
 
+// ACCEPTANCE: HE5
 TEST(UringReactorTest, ASmallCompletionQueueLosesNothing) {
   std::unique_ptr<UringReactor> reactor =
       Make({.submissions = 4, .completions = 8, .receive_buffers = 64});
   EXPECT_EQ(reactor->Run(Burst(*reactor, 200)), absl::OkStatus());
+}
+
+TEST(UringReactorTest, WhereLockedMemoryIsShortTheErrorNamesTheLimit) {
+  rlimit limit = {};
+  ASSERT_EQ(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
+  const rlimit little = {.rlim_cur = 256 * 1024, .rlim_max = limit.rlim_max};
+  ASSERT_EQ(setrlimit(RLIMIT_MEMLOCK, &little), 0);
+  std::vector<std::unique_ptr<UringReactor>> reactors;
+  absl::Status status;
+  while (status.ok() && reactors.size() < 64) {
+    absl::StatusOr<std::unique_ptr<UringReactor>> reactor =
+        UringReactor::Create({});
+    status = reactor.status();
+    if (reactor.ok()) reactors.push_back(*std::move(reactor));
+  }
+  ASSERT_EQ(setrlimit(RLIMIT_MEMLOCK, &limit), 0);
+  if (status.ok()) GTEST_SKIP() << "here rings do not count as locked memory";
+  EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
+  EXPECT_TRUE(absl::StrContains(status.message(), "may have 256 KB")) << status;
+  EXPECT_TRUE(absl::StrContains(status.message(), "RLIMIT_MEMLOCK")) << status;
 }
 
 Task<absl::Status> LeaveInFlight(UringReactor& reactor, Endpoint* at) {
@@ -137,6 +161,7 @@ TEST(UringReactorTest, ADestroyedSocketIsReleasedByTheKernel) {
   EXPECT_TRUE(UdpSocket::Open(*reactor, {.bind = at}).ok());
 }
 
+// ACCEPTANCE: HE5
 TEST(UringReactorTest, MayBeDestroyedWithEverythingInFlight) {
   std::unique_ptr<UringReactor> reactor = Make();
   std::vector<UdpSocket> sockets;

@@ -25,6 +25,7 @@ class UringSocket final : public DatagramSocket,
   void StartReceiving(DatagramReceiver& receiver) override;
   void StopReceiving() override;
   Task<absl::Status> Close() override;
+  size_t path_mtu() const override { return KernelPathMtu(socket_); }
 
  protected:
   void OnQueued() override;

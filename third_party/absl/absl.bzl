@@ -44,12 +44,11 @@ def _system_absl_impl(ctx):
     ctx.file("WORKSPACE", "workspace(name = \"%s\")\n" % ctx.name)
     ctx.symlink(Label("//third_party/absl:mutex_tsan.cc"), "mutex_tsan.cc")
     ctx.file("BUILD", """
-# Empty without ThreadSanitizer. Hidden, so that the distribution's other
-# libraries go on using Abseil's own: they were built without the sanitizer too.
+# Empty without ThreadSanitizer.
 cc_library(
     name = "mutex_tsan",
     srcs = ["mutex_tsan.cc"],
-    copts = ["-std=c++17", "-fvisibility=hidden", "-w"],
+    copts = ["-std=c++17", "-w"],
     linkstatic = True,
 )
 

@@ -1,26 +1,14 @@
 """gRPC from the distribution (libgrpc++-dev), and a rule for its stubs."""
 
-# The resolver that gRPC uses never frees the configuration that it reads.
-_SUPPRESSIONS = """
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-extern "C" const char* __lsan_default_suppressions();
-extern "C" const char* __lsan_default_suppressions() {
-  return "leak:libcares.so\\n";
-}
-#endif
-#endif
-"""
-
 def _system_grpc_impl(ctx):
     if not ctx.path("/usr/include/grpcpp/grpcpp.h").exists:
         fail("gRPC is missing: run tools/setup, which installs libgrpc++-dev")
     ctx.file("WORKSPACE", "workspace(name = \"%s\")\n" % ctx.name)
-    ctx.file("suppressions.cc", _SUPPRESSIONS)
+    ctx.symlink(Label("//third_party/grpc:suppressions.cc"), "suppressions.cc")
     ctx.file("BUILD", """
 package(default_visibility = ["//visibility:public"])
 
-# Nothing refers to what the sanitizer looks for, hence alwayslink.
+# Nothing refers to what the sanitizers look for, hence alwayslink.
 cc_library(
     name = "suppressions",
     srcs = ["suppressions.cc"],
