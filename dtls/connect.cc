@@ -4,6 +4,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "cordon/dtls/internal/session.h"
 
 namespace cordon::dtls {
@@ -11,12 +12,18 @@ namespace {
 
 using internal::Session;
 
+// Bytes of the kernel's queue. A server with a long chain sends some hundred
+// small packets at once; were there room for fewer, the same ones would be lost
+// with each repetition of the flight.
+constexpr int kReceiveBuffer = 1 << 20;
+
 // The socket of one client session.
 class ClientCore final : public internal::SessionOwner,
                          public net::DatagramReceiver {
  public:
-  explicit ClientCore(std::unique_ptr<net::DatagramSocket> socket)
-      : socket_(std::move(socket)) {}
+  ClientCore(std::unique_ptr<net::DatagramSocket> socket,
+             VerifyPeer verify_peer)
+      : verify_peer_(std::move(verify_peer)), socket_(std::move(socket)) {}
 
   void Serve(Session& session) {
     session_ = &session;
@@ -24,7 +31,9 @@ class ClientCore final : public internal::SessionOwner,
   }
 
   net::DatagramSocket& socket() override { return *socket_; }
-  void OnHandshakeEnded(const Session&, bool) override {}
+  const VerifyPeer& verify_peer() const override { return verify_peer_; }
+  const PskLookup& psk_lookup() const override { return psk_lookup_; }
+  void OnHandshakeEnded(Session&, const absl::Status&) override {}
   void OnSessionGone(Session&) override {
     session_ = nullptr;
     socket_->StopReceiving();
@@ -40,6 +49,8 @@ class ClientCore final : public internal::SessionOwner,
 
  private:
   Session* session_ = nullptr;
+  const VerifyPeer verify_peer_;
+  const PskLookup psk_lookup_;
   std::unique_ptr<net::DatagramSocket> socket_;
 };
 
@@ -53,20 +64,31 @@ net::Task<absl::StatusOr<Connection>> Connect(net::Reactor& reactor,
     co_return absl::InvalidArgumentError(
         "Connect needs a context made by Context::Client");
   }
+  if (server.is_none() || server.is_any() || server.is_multicast() ||
+      server.is_broadcast() || server.port() == 0) {
+    co_return absl::InvalidArgumentError(
+        absl::StrCat("\"", server.ToString(),
+                     "\" is no address of one server and its port"));
+  }
   EngineOptions engine_options;
   engine_options.server_name = std::move(options.server_name);
+  engine_options.resume = std::move(options.resume);
   engine_options.ipv6 = server.is_v6();
-  absl::StatusOr<std::unique_ptr<Engine>> engine =
-      Engine::Create(context, engine_options);
-  if (!engine.ok()) co_return engine.status();
+  engine_options.ask_for_verdict = options.verify_peer != nullptr;
   net::DatagramSocketOptions socket_options;
   socket_options.bind = options.bind;
   socket_options.connect = server;
+  socket_options.receive_buffer = kReceiveBuffer;
   absl::StatusOr<std::unique_ptr<net::DatagramSocket>> socket =
       reactor.OpenSocket(socket_options);
   if (!socket.ok()) co_return socket.status();
+  engine_options.path_mtu = (*socket)->path_mtu();
+  absl::StatusOr<std::unique_ptr<Engine>> engine =
+      Engine::Create(context, engine_options, options.overrides);
+  if (!engine.ok()) co_return engine.status();
 
-  auto core = std::make_shared<ClientCore>(*std::move(socket));
+  auto core = std::make_shared<ClientCore>(*std::move(socket),
+                                           std::move(options.verify_peer));
   net::Path path;
   path.peer = server;
   auto session =

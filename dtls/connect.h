@@ -12,6 +12,8 @@
 #include "absl/status/statusor.h"
 #include "cordon/dtls/connection.h"
 #include "cordon/dtls/context.h"
+#include "cordon/dtls/resumption.h"
+#include "cordon/dtls/session_hooks.h"
 #include "cordon/net/base/endpoint.h"
 #include "cordon/net/reactor/reactor.h"
 #include "cordon/net/task/task.h"
@@ -24,13 +26,20 @@ struct ConnectOptions {
   std::string server_name = {};
   // Our own address and port, if they matter.
   net::Endpoint bind = {};
+  // A session of before, to go on with.
+  ResumableSession resume = {};
+  // Settings of this session alone.
+  SessionOverrides overrides = {};
+  // Judges the server's certificate, see session_hooks.h.
+  VerifyPeer verify_peer = {};
 };
 
 // Opens a socket of its own for one session with `server`. Nothing is sent
-// before `Handshake`. kInvalidArgument: the context is a server's, or it
-// verifies and `server_name` is empty; kUnavailable: there is no way to
-// `server` from this machine. Never suspends. (With g++ 12 put the options into
-// a variable first, see net/task/task.h.)
+// before `Handshake`. kInvalidArgument: the context is a server's, it verifies
+// and `server_name` is empty, an override is bad, or `server` is no address of
+// one machine (none, multicast, broadcast, port 0); kUnavailable: there is no
+// way to `server` from this machine. Never suspends. (With g++ 12 put the
+// options into a variable first, see net/task/task.h.)
 net::Task<absl::StatusOr<Connection>> Connect(net::Reactor& reactor,
                                               net::Endpoint server,
                                               Context context,

@@ -16,6 +16,55 @@ net::Task<absl::Status> Connection::Handshake() {
   return session_->Handshake();
 }
 
+absl::Status Connection::Configure(const SessionOverrides& overrides) {
+  return session_->engine().Configure(overrides);
+}
+
+const std::vector<VerificationError>& Connection::PeerVerificationErrors()
+    const {
+  return session_->engine().verification_errors();
+}
+
+PeerIdentity Connection::peer_identity() const {
+  PeerIdentity identity = session_->engine().peer_identity();
+  identity.endpoint = peer();
+  return identity;
+}
+
+absl::Status Connection::IgnoreVerificationErrors(
+    std::vector<IgnoredError> ignored) {
+  return session_->engine().IgnoreVerificationErrors(std::move(ignored));
+}
+
+net::Task<absl::Status> Connection::ResumeHandshake(
+    std::vector<IgnoredError> ignored) {
+  return session_->ResumeHandshake(std::move(ignored));
+}
+
+net::Task<absl::Status> Connection::AbortHandshake() {
+  return session_->AbortHandshake();
+}
+
+net::Task<absl::Status> Connection::Shutdown() { return session_->Shutdown(); }
+
+size_t Connection::MaxMessageSize() const {
+  return session_->engine().MaxMessageSize();
+}
+
+absl::Status Connection::SetMtu(size_t mtu) {
+  return session_->engine().SetMtu(mtu);
+}
+
+absl::StatusOr<std::vector<uint8_t>> Connection::ExportKeyingMaterial(
+    absl::string_view label, std::optional<absl::string_view> context,
+    size_t bytes) const {
+  return session_->engine().ExportKeyingMaterial(label, context, bytes);
+}
+
+absl::StatusOr<ResumableSession> Connection::Session() const {
+  return session_->engine().Session();
+}
+
 net::Task<absl::StatusOr<Message>> Connection::RecvDecrypted() {
   Message message;
   absl::StatusOr<size_t> count =
@@ -49,16 +98,12 @@ EngineState Connection::state() const { return session_->engine().state(); }
 
 SessionInfo Connection::info() const { return session_->engine().info(); }
 
-const SessionStatistics& Connection::statistics() const {
+SessionStatistics Connection::statistics() const {
   return session_->engine().statistics();
 }
 
 const net::Endpoint& Connection::peer() const { return session_->path().peer; }
 
-net::Endpoint Connection::local() const {
-  const net::Endpoint& bound = session_->socket().local_endpoint();
-  const net::Endpoint& address = session_->path().local.address;
-  return address.is_none() ? bound : address.WithPort(bound.port());
-}
+net::Endpoint Connection::local() const { return session_->local(); }
 
 }  // namespace cordon::dtls

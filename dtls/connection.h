@@ -24,6 +24,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -32,7 +34,9 @@
 #include "cordon/dtls/engine.h"
 #include "cordon/dtls/error.h"
 #include "cordon/dtls/message.h"
+#include "cordon/dtls/resumption.h"
 #include "cordon/dtls/session_info.h"
+#include "cordon/dtls/verification.h"
 #include "cordon/net/base/endpoint.h"
 #include "cordon/net/task/task.h"
 
@@ -53,13 +57,47 @@ class Connection {
   Connection& operator=(Connection&&) noexcept;
   ~Connection();
 
-  // Suspends until the session is established. kUnauthenticated: the peer was
-  // not accepted; kPermissionDenied: it does not accept us; kDeadlineExceeded:
-  // not done within `SessionOptions::handshake_deadline`; kUnavailable: no
-  // handshake is possible, or nobody is there. `GetErrorDetail` has the alert
-  // and the verification errors. After success it returns OK at once.
+  // Settings of this session alone, before its handshake; later they are
+  // refused with kFailedPrecondition. kInvalidArgument says what is wrong.
+  // After an error everything is as it was.
+  absl::Status Configure(const SessionOverrides& overrides);
+
+  // Suspends until the session is established, or its peer could not be
+  // verified. kUnauthenticated: in the state `kVerificationFailed` see
+  // `PeerVerificationErrors`, and `ResumeHandshake` or `AbortHandshake`;
+  // kPermissionDenied: the peer does not accept us, or the application refused
+  // it; kDeadlineExceeded: not done within
+  // `SessionOptions::handshake_deadline`; kUnavailable: no handshake is
+  // possible, or nobody is there. `GetErrorDetail` has the alert and the
+  // verification errors. While the session lives it returns OK at once. After
+  // a failure, or when the session is over, it begins a new one with the same
+  // peer; a server waits for its next hello.
   // Stop: kCancelled; the handshake goes on, and may be awaited again.
   net::Task<absl::Status> Handshake();
+
+  // Everything that is wrong with the peer's certificates and not ignored, once
+  // they have been seen (QDtls::peerVerificationErrors). Empty again after
+  // `ResumeHandshake`; `SessionInfo::ignored_errors` keeps what was ignored.
+  const std::vector<VerificationError>& PeerVerificationErrors() const;
+  // Who the peer claims to be, from the moment that its certificates have been
+  // seen.
+  PeerIdentity peer_identity() const;
+  // Replaces the list of errors that do not count, in addition to
+  // `VerificationOptions::ignored`. Before the handshake it must cover all
+  // errors that will be found (QDtls::ignoreVerificationErrors). See
+  // `IgnoreExactly` and `IgnoreCodes`. kFailedPrecondition when the peer has
+  // been accepted already.
+  absl::Status IgnoreVerificationErrors(std::vector<IgnoredError> ignored);
+  // In `kVerificationFailed`: completes the same handshake, and suspends until
+  // it is complete, if `ignored` and the list before it cover all errors.
+  // kUnauthenticated names those that are not covered, and the handshake still
+  // rests; kFailedPrecondition in any other state. Otherwise as `Handshake`.
+  net::Task<absl::Status> ResumeHandshake(
+      std::vector<IgnoredError> ignored = {});
+  // Ends a handshake that is not complete. The peer gets the alert that fits
+  // the verification error, or user_canceled. `Handshake` may then begin anew.
+  // kFailedPrecondition if no handshake is going on. Never suspends.
+  net::Task<absl::Status> AbortHandshake();
 
   // Suspends until a message is there. kOutOfRange (`IsClosed`) when the peer
   // has closed and all its messages were taken; kFailedPrecondition before the
@@ -68,10 +106,11 @@ class Connection {
   net::Task<absl::StatusOr<Message>> RecvDecrypted();
 
   // Suspends until at least one message is there and takes as many as are, up
-  // to `messages.size()`; yields how many. Otherwise as `RecvDecrypted`.
+  // to `messages.size()`; yields how many. kInvalidArgument if that is 0.
+  // Otherwise as `RecvDecrypted`.
   net::Task<absl::StatusOr<size_t>> RecvBatch(absl::Span<Message> messages);
 
-  // Sends one message, of at most `kMaxMessageBytes` bytes, as one record.
+  // Sends one message, of at most `MaxMessageSize()` bytes, as one record.
   // Suspends only while the network takes nothing; OK means that the record is
   // on its way, as far as UDP goes. `message` may be freed when it returns.
   // kInvalidArgument: too large; kFailedPrecondition: not established, or
@@ -83,6 +122,30 @@ class Connection {
   net::Task<absl::Status> SendBatch(
       absl::Span<const absl::Span<const uint8_t>> messages);
 
+  // The largest message that can be sent, in bytes; 0 unless established. See
+  // `SessionOptions::ip_fragmentation`.
+  size_t MaxMessageSize() const;
+  // The largest IP packet for handshake messages from now on, in bytes, in any
+  // state (QDtls::setMtuHint). kInvalidArgument unless it is from `kMinMtu` to
+  // `kMaxMtu`.
+  absl::Status SetMtu(size_t mtu);
+
+  // `bytes` bytes of key material for another protocol, such as SRTP (RFC
+  // 5705). An empty context is not the same as none. kFailedPrecondition unless
+  // established; kInvalidArgument: no label, or more than 4096 bytes.
+  absl::StatusOr<std::vector<uint8_t>> ExportKeyingMaterial(
+      absl::string_view label, std::optional<absl::string_view> context,
+      size_t bytes) const;
+  // Client: to be resumed by a later connection (`ConnectOptions::resume`).
+  // kFailedPrecondition unless established; kNotFound if the server does not
+  // resume.
+  absl::StatusOr<ResumableSession> Session() const;
+
+  // Sends close_notify and ends the session, but keeps the connection: after it
+  // `Handshake` begins anew (QDtls::shutdown). kFailedPrecondition unless
+  // established. Never suspends.
+  net::Task<absl::Status> Shutdown();
+
   // Sends close_notify and releases what the session holds of the network; a
   // client's port is free when it returns. Messages that were received before
   // are dropped. Cannot be stopped. OK also when the session had ended.
@@ -91,7 +154,7 @@ class Connection {
   EngineState state() const;
   // What was negotiated; empty before the handshake is complete.
   SessionInfo info() const;
-  const SessionStatistics& statistics() const;
+  SessionStatistics statistics() const;
   const net::Endpoint& peer() const;
   // The address that the peer talks to, with its port.
   net::Endpoint local() const;

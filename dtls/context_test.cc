@@ -51,6 +51,7 @@ TEST(ContextTest, AServerNeedsCredentials) {
                 "certificate or a pre-shared key");
 }
 
+// ACCEPTANCE: QT12, QE1, QF1
 TEST(ContextTest, AKeyMustFitItsCertificate) {
   const std::string other_key = TestAuthority("Other").Issue({}).key_pem;
   ExpectRefused(MakeServer([&](ServerOptions& o) {
@@ -96,7 +97,7 @@ TEST(ContextTest, CipherSuitesMustBeKnownAndSafe) {
 
 TEST(ContextTest, ClientAuthenticationNeedsTrust) {
   ExpectRefused(MakeServer([](ServerOptions& o) {
-                  o.client_authentication = ClientAuthentication::kRequire;
+                  o.verification.mode = PeerVerification::kVerify;
                 }),
                 "client_trust");
 }
@@ -161,8 +162,8 @@ TEST(CredentialsTest, ReadsPreSharedKeysAndNeverRepeatsThem) {
   ASSERT_TRUE(psk.ok()) << psk.status();
   EXPECT_EQ(psk->identity, "coap:device");
   EXPECT_EQ(psk->key, (std::vector<uint8_t>{0x00, 0xff, 0x10}));
-  for (const char* bad :
-       {"deadbeef", ":deadbeef", "id:deadbee", "id:deadbeefxx", "id:"}) {
+  for (const char* bad : {"deadbeef", ":deadbeef", "id:deadbee",
+                          "id:deadbeefxx", "id:", "id:deadbeef:0"}) {
     const absl::Status status = ParsePreSharedKey(bad).status();
     EXPECT_TRUE(absl::IsInvalidArgument(status)) << bad;
     EXPECT_FALSE(absl::StrContains(std::string(status.message()), "deadbee"))

@@ -19,9 +19,10 @@ namespace {
 
 using internal::ClientHelloView;
 
-// A cookie: the generation of the secret, the time in seconds (the low 24
-// bits), a MAC over what binds it to the peer, and a MAC over the same and the
-// cipher suites. 32 bytes are what all clients take.
+// A cookie: the period that its key is made for (the low 7 bits of its number),
+// the time in seconds (the low 24 bits), a MAC over what binds it to the peer,
+// and a MAC over the same and the cipher suites. 32 bytes are what all clients
+// take.
 constexpr size_t kHeaderBytes = 4;
 constexpr size_t kMacBytes = 16;
 constexpr size_t kSuitesMacBytes = 12;
@@ -29,16 +30,49 @@ static_assert(kHeaderBytes + kMacBytes + kSuitesMacBytes ==
               CookieExchange::kCookieBytes);
 
 constexpr uint32_t kTimeMask = 0xffffff;
-// The generation's highest bit: the cipher suites were seen.
+// How far the clocks of machines with the same secret may be apart.
+constexpr uint32_t kMaxSkewSeconds = 60;
+// The first byte's highest bit: the cipher suites were seen.
 constexpr uint8_t kSuitesSeen = 0x80;
-constexpr uint8_t kGenerationMask = 0x7f;
+constexpr uint8_t kPeriodMask = 0x7f;
 
 uint32_t SecondsOf(absl::Time time) {
   return static_cast<uint32_t>(absl::ToUnixSeconds(time)) & kTimeMask;
 }
 
-using Digest = std::array<uint8_t, 32>;
+using Digest = std::array<uint8_t, EVP_MAX_MD_SIZE>;
 using Cookie = std::array<uint8_t, CookieExchange::kCookieBytes>;
+
+const EVP_MD* MessageDigest(CookieHash hash) {
+  switch (hash) {
+    case CookieHash::kSha384:
+      return EVP_sha384();
+    case CookieHash::kSha512:
+      return EVP_sha512();
+    default:
+      return EVP_sha256();
+  }
+}
+
+// One for the whole process, so that all its exchanges agree.
+const std::string& ProcessSecret() {
+  static const std::string* const secret = [] {
+    auto* bytes = new std::string(32, '\0');
+    RAND_bytes(reinterpret_cast<uint8_t*>(bytes->data()), bytes->size());
+    return bytes;
+  }();
+  return *secret;
+}
+
+absl::Status CheckSecret(const CookieParameters& parameters) {
+  if (!parameters.secret.has_value() ||
+      parameters.secret->size() >= CookieExchange::kMinSecretBytes) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(absl::StrCat(
+      "cookie.secret has ", parameters.secret->size(),
+      " bytes; it needs at least ", CookieExchange::kMinSecretBytes));
+}
 
 class Mac {
  public:
@@ -68,20 +102,26 @@ class Mac {
 
 }  // namespace
 
-struct CookieExchange::Secret {
-  bssl::ScopedHMAC_CTX keyed;
-  uint8_t generation = 0;
-
-  static std::unique_ptr<Secret> Make(uint8_t generation) {
-    auto secret = std::make_unique<Secret>();
-    std::array<uint8_t, 32> key;
-    RAND_bytes(key.data(), key.size());
-    HMAC_Init_ex(secret->keyed.get(), key.data(), key.size(), EVP_sha256(),
-                 nullptr);
+// The key of one period.
+class CookieExchange::Key {
+ public:
+  bool Derive(const std::string& secret, const EVP_MD* digest, int64_t period) {
+    std::array<uint8_t, 8> number;
+    for (size_t i = 0; i < number.size(); ++i) {
+      number[i] = static_cast<uint8_t>(period >> (56 - 8 * i));
+    }
+    Digest key;
+    unsigned size = 0;
+    valid_ = HMAC(digest, secret.data(), secret.size(), number.data(),
+                  number.size(), key.data(), &size) != nullptr &&
+             HMAC_Init_ex(keyed_.get(), key.data(), size, digest, nullptr) == 1;
     OPENSSL_cleanse(key.data(), key.size());
-    secret->generation = generation & kGenerationMask;
-    return secret;
+    period_ = period;
+    return valid_;
   }
+
+  bool valid() const { return valid_; }
+  int64_t period() const { return period_; }
 
   // The cookie that this hello deserves, with the given header.
   bool Compute(const ClientHelloView& hello, const net::Endpoint& peer,
@@ -98,14 +138,13 @@ struct CookieExchange::Secret {
       mac.AddSized(peer.address_bytes());
       mac.Add(port_and_version);
       mac.AddSized(hello.random);
-      mac.AddSized(hello.session_id);
     };
     Digest digest;
-    Mac mac(keyed.get());
+    Mac mac(keyed_.get());
     bind(mac);
     if (!mac.Finish(&digest)) return false;
     std::copy_n(digest.begin(), kMacBytes, cookie->begin() + kHeaderBytes);
-    Mac suites(keyed.get());
+    Mac suites(keyed_.get());
     bind(suites);
     suites.AddSized(hello.cipher_suites);
     if (!suites.Finish(&digest)) return false;
@@ -113,6 +152,53 @@ struct CookieExchange::Secret {
                 cookie->begin() + kHeaderBytes + kMacBytes);
     return true;
   }
+
+ private:
+  bssl::ScopedHMAC_CTX keyed_;
+  int64_t period_ = 0;
+  bool valid_ = false;
+};
+
+// A secret, and the keys of the present period, of the one before, and of the
+// one after: the clocks of two machines differ.
+class CookieExchange::Secret {
+ public:
+  Secret(const CookieParameters& parameters, absl::Duration rotation)
+      : secret_(parameters.secret.value_or(ProcessSecret())),
+        digest_(MessageDigest(parameters.hash)),
+        rotation_(rotation) {}
+  ~Secret() { OPENSSL_cleanse(secret_.data(), secret_.size()); }
+  Secret(const Secret&) = delete;
+  Secret& operator=(const Secret&) = delete;
+
+  const Key& Current(absl::Time now) {
+    Update(now);
+    return keys_[0];
+  }
+  // The key that a cookie of this period was made with, or null.
+  const Key* Find(uint8_t period, absl::Time now) {
+    Update(now);
+    for (const Key& key : keys_) {
+      if (key.valid() && (key.period() & kPeriodMask) == period) return &key;
+    }
+    return nullptr;
+  }
+
+ private:
+  void Update(absl::Time now) {
+    const int64_t period =
+        absl::ToUnixSeconds(now) /
+        std::max<int64_t>(1, absl::ToInt64Seconds(rotation_));
+    if (keys_[0].valid() && keys_[0].period() == period) return;
+    keys_[0].Derive(secret_, digest_, period);
+    keys_[1].Derive(secret_, digest_, period - 1);
+    keys_[2].Derive(secret_, digest_, period + 1);
+  }
+
+  std::string secret_;
+  const EVP_MD* const digest_;
+  const absl::Duration rotation_;
+  std::array<Key, 3> keys_;
 };
 
 absl::StatusOr<CookieExchange> CookieExchange::Create(
@@ -128,37 +214,54 @@ absl::StatusOr<CookieExchange> CookieExchange::Create(
         "cookie.rotation is ", absl::FormatDuration(options.rotation),
         "; it must not be less than cookie.lifetime"));
   }
+  if (absl::Status status = CheckSecret(options.parameters); !status.ok()) {
+    return status;
+  }
   return CookieExchange(options);
 }
 
 CookieExchange::CookieExchange(const CookieOptions& options)
-    : options_(options) {
-  uint8_t generation = 0;
-  RAND_bytes(&generation, 1);
-  current_ = Secret::Make(generation);
+    : options_(options),
+      current_(std::make_unique<Secret>(options.parameters, options.rotation)) {
+  options_.parameters.secret.reset();
 }
 
 CookieExchange::CookieExchange(CookieExchange&&) noexcept = default;
 CookieExchange& CookieExchange::operator=(CookieExchange&&) noexcept = default;
 CookieExchange::~CookieExchange() = default;
 
-void CookieExchange::RotateSecret(absl::Time now) {
-  previous_ = std::move(current_);
-  current_ = Secret::Make(previous_->generation + 1);
-  next_rotation_ = now + options_.rotation;
+absl::Status CookieExchange::SetParameters(const CookieParameters& parameters) {
+  if (absl::Status status = CheckSecret(parameters); !status.ok()) {
+    return status;
+  }
+  previous_ = std::exchange(
+      current_, std::make_unique<Secret>(parameters, options_.rotation));
+  options_.parameters.hash = parameters.hash;
+  return absl::OkStatus();
+}
+
+void CookieExchange::RotateSecret() {
+  CookieParameters parameters;
+  parameters.hash = options_.parameters.hash;
+  std::string& secret = parameters.secret.emplace(32, '\0');
+  RAND_bytes(reinterpret_cast<uint8_t*>(secret.data()), secret.size());
+  (void)SetParameters(parameters);
+  OPENSSL_cleanse(secret.data(), secret.size());
 }
 
 CookieExchange::Result CookieExchange::Process(
     absl::Span<const uint8_t> datagram, const net::Endpoint& peer,
     absl::Time now, std::array<uint8_t, kReplyBytes>& reply) {
-  if (next_rotation_ == absl::InfinitePast()) {
-    next_rotation_ = now + options_.rotation;
-  } else if (now >= next_rotation_) {
-    RotateSecret(now);
-  }
-
   ClientHelloView hello;
   Result result;
+  if (datagram.empty() || peer.is_none() || peer.is_any() ||
+      peer.is_multicast() || peer.is_broadcast() || peer.port() == 0) {
+    result.verdict = CookieVerdict::kInvalidArgument;
+    result.why = datagram.empty()
+                     ? "the datagram is empty"
+                     : "the peer is no address of one machine and its port";
+    return result;
+  }
   if (!internal::ReadClientHello(datagram, &hello)) {
     ++statistics_.dropped_malformed;
     return result;
@@ -168,33 +271,34 @@ CookieExchange::Result CookieExchange::Process(
     std::copy_n(hello.cookie.begin(), kHeaderBytes, expected.begin());
     const uint32_t made =
         uint32_t{expected[1]} << 16 | uint32_t{expected[2]} << 8 | expected[3];
+    const uint32_t seconds = (SecondsOf(now) - made) & kTimeMask;
+    // From the future of another machine, a little.
     const absl::Duration age =
-        absl::Seconds((SecondsOf(now) - made) & kTimeMask);
-    const Secret* secret = nullptr;
-    for (const Secret* s : {current_.get(), previous_.get()}) {
-      if (s != nullptr && s->generation == (expected[0] & kGenerationMask)) {
-        secret = s;
+        absl::Seconds(seconds > kTimeMask - kMaxSkewSeconds ? 0 : seconds);
+    bool genuine = false;
+    for (Secret* secret : {current_.get(), previous_.get()}) {
+      const Key* key = secret == nullptr
+                           ? nullptr
+                           : secret->Find(expected[0] & kPeriodMask, now);
+      if (genuine || key == nullptr || !key->Compute(hello, peer, &expected)) {
+        continue;
       }
-    }
-    if (secret != nullptr && secret->Compute(hello, peer, &expected)) {
       // Where one of the two hellos does not show its suites, only the first
       // MAC can be compared.
       const bool suites =
           (expected[0] & kSuitesSeen) != 0 && !hello.cipher_suites.empty();
       const size_t compared =
           suites ? kCookieBytes : kCookieBytes - kSuitesMacBytes;
-      if (CRYPTO_memcmp(expected.data(), hello.cookie.data(), compared) == 0) {
-        if (age <= options_.lifetime) {
-          ++statistics_.accepted;
-          return {CookieVerdict::kVerified, hello.record_sequence};
-        }
-        ++statistics_.rejected_expired;
-      } else {
-        ++statistics_.rejected_invalid;
-      }
-    } else {
-      ++statistics_.rejected_invalid;
+      genuine =
+          CRYPTO_memcmp(expected.data(), hello.cookie.data(), compared) == 0;
     }
+    if (genuine && age <= options_.lifetime) {
+      ++statistics_.accepted;
+      result.verdict = CookieVerdict::kVerified;
+      result.record_sequence = hello.record_sequence;
+      return result;
+    }
+    ++(genuine ? statistics_.rejected_expired : statistics_.rejected_invalid);
   } else if (!hello.cookie.empty()) {
     ++statistics_.rejected_invalid;
   }
@@ -205,12 +309,13 @@ CookieExchange::Result CookieExchange::Process(
   }
   Cookie cookie;
   const uint32_t seconds = SecondsOf(now);
-  cookie[0] = current_->generation |
+  const Key& key = current_->Current(now);
+  cookie[0] = static_cast<uint8_t>(key.period() & kPeriodMask) |
               (hello.cipher_suites.empty() ? uint8_t{0} : kSuitesSeen);
   cookie[1] = static_cast<uint8_t>(seconds >> 16);
   cookie[2] = static_cast<uint8_t>(seconds >> 8);
   cookie[3] = static_cast<uint8_t>(seconds);
-  if (!current_->Compute(hello, peer, &cookie)) return result;
+  if (!key.valid() || !key.Compute(hello, peer, &cookie)) return result;
 
   // The record has the number of the hello's record, the message is the first,
   // and the version is that of DTLS 1.0, whatever will be negotiated.

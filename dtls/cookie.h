@@ -11,11 +11,19 @@
 //     case CookieVerdict::kDropped:   break;
 //   }
 //
-// A cookie is bound to the peer's address and port, to the hello's random and
-// session id, and to its cipher suites where the hello shows them. It expires.
-// The secret is replaced in intervals, and by `RotateSecret`; cookies of the
-// previous secret stay good, because many clients answer only one
-// HelloVerifyRequest. Reply and cookie have one size, no larger than any hello.
+// A cookie is bound to the peer's address and port, to the hello's version and
+// random, and to its cipher suites where the hello shows them; not to the
+// session id, of which Mbed TLS sends another with each hello that has a
+// ticket. It expires.
+// The keys that cookies are made with are replaced in intervals, and by
+// `RotateSecret`; cookies of the key before stay good, because many clients
+// answer only one HelloVerifyRequest. Reply and cookie have one size, no larger
+// than any hello.
+//
+// Nothing is kept of a peer: the same hello is verified again and again, by
+// every exchange that has the same secret, on this machine or on another whose
+// clock is right to a minute. All exchanges that were given no secret share one
+// that the process has drawn (as QDtlsClientVerifier's do).
 //
 // `Listener` does all this by itself.
 #ifndef CORDON_DTLS_COOKIE_H_
@@ -25,18 +33,34 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "cordon/net/base/endpoint.h"
 
 namespace cordon::dtls {
 
+// Of the HMAC (RFC 2104) that makes cookies.
+enum class CookieHash : uint8_t { kSha256, kSha384, kSha512 };
+
+// What two exchanges must have in common to take each other's cookies.
+struct CookieParameters {
+  CookieHash hash = CookieHash::kSha256;
+  // At least `CookieExchange::kMinSecretBytes` bytes. Not set: the process's
+  // own.
+  std::optional<std::string> secret = std::nullopt;
+};
+
 struct CookieOptions {
+  CookieParameters parameters = {};
   // How long a cookie is good, from 1 s to 1 h.
   absl::Duration lifetime = absl::Minutes(2);
-  // How often the secret is replaced, at least `lifetime`.
+  // How often the key is replaced, at least `lifetime`.
   absl::Duration rotation = absl::Hours(1);
 };
 
@@ -44,6 +68,9 @@ enum class CookieVerdict {
   kVerified,  // a good cookie: this peer receives at this address
   kReply,     // a hello without a good cookie: send the HelloVerifyRequest
   kDropped,   // no ClientHello, or too short to be answered
+  // The caller's fault: an empty datagram, or a peer that is no address of one
+  // machine (none, any, multicast, broadcast, port 0).
+  kInvalidArgument,
 };
 
 struct CookieStatistics {
@@ -61,6 +88,7 @@ struct CookieStatistics {
 // Thread-compatible; each listener has its own. Wipes its secrets.
 class CookieExchange {
  public:
+  static constexpr size_t kMinSecretBytes = 16;
   static constexpr size_t kCookieBytes = 32;
   // Record header, handshake header, version, length, cookie.
   static constexpr size_t kReplyBytes = 13 + 12 + 2 + 1 + kCookieBytes;
@@ -69,9 +97,11 @@ class CookieExchange {
     CookieVerdict verdict = CookieVerdict::kDropped;
     // For `kVerified`: the number of the record that the hello came in.
     uint64_t record_sequence = 0;
+    // For `kInvalidArgument`: what is wrong.
+    absl::string_view why = {};
   };
 
-  // kInvalidArgument: an option is out of its range.
+  // kInvalidArgument: an option is out of its range, or the secret too short.
   static absl::StatusOr<CookieExchange> Create(const CookieOptions& options);
   CookieExchange(CookieExchange&&) noexcept;
   CookieExchange& operator=(CookieExchange&&) noexcept;
@@ -82,19 +112,26 @@ class CookieExchange {
   Result Process(absl::Span<const uint8_t> datagram, const net::Endpoint& peer,
                  absl::Time now, std::array<uint8_t, kReplyBytes>& reply);
 
-  // Replaces the secret now. Cookies of the one before stay good.
-  void RotateSecret(absl::Time now);
+  // From now on other parameters. Cookies that were made with those before stay
+  // good for their lifetime. kInvalidArgument: the secret is too short, and
+  // nothing has changed.
+  absl::Status SetParameters(const CookieParameters& parameters);
+  CookieHash hash() const { return options_.parameters.hash; }
+
+  // `SetParameters` with a new random secret.
+  void RotateSecret();
 
   const CookieStatistics& statistics() const { return statistics_; }
 
  private:
-  struct Secret;
+  class Key;
+  class Secret;
   explicit CookieExchange(const CookieOptions& options);
 
   CookieOptions options_;
   std::unique_ptr<Secret> current_;
+  // As it was before `SetParameters`.
   std::unique_ptr<Secret> previous_;
-  absl::Time next_rotation_ = absl::InfinitePast();
   CookieStatistics statistics_;
 };
 

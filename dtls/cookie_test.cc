@@ -98,6 +98,7 @@ TEST_F(CookieTest, AnswersAHelloByAHelloVerifyRequest) {
   EXPECT_EQ(exchange_.statistics().sent, 1U);
 }
 
+// ACCEPTANCE: QV5, QK3
 TEST_F(CookieTest, TakesItsCookieBackAgainAndAgain) {
   Hello hello;
   hello.cookie = CookieFor(hello.Encode());
@@ -111,6 +112,7 @@ TEST_F(CookieTest, TakesItsCookieBackAgainAndAgain) {
   EXPECT_EQ(exchange_.statistics().accepted, 3U);
 }
 
+// ACCEPTANCE: QB1, QK3, HA2
 TEST_F(CookieTest, IsBoundToThePeerAndTheHello) {
   const Hello first;
   Hello good = first;
@@ -126,15 +128,23 @@ TEST_F(CookieTest, IsBoundToThePeerAndTheHello) {
   other.random = 0x12;
   EXPECT_EQ(Verdict(other.Encode()), CookieVerdict::kReply);
   other = good;
-  other.session_id = {1};
-  EXPECT_EQ(Verdict(other.Encode()), CookieVerdict::kReply);
-  other = good;
   other.suites = {0xc0, 0x2b};
   EXPECT_EQ(Verdict(other.Encode()), CookieVerdict::kReply);
-  EXPECT_EQ(exchange_.statistics().rejected_invalid, 5U);
+  EXPECT_EQ(exchange_.statistics().rejected_invalid, 4U);
 }
 
-// ACCEPTANCE: HA1
+// As Mbed TLS does it when it has a ticket, against RFC 6347 section 4.2.1.
+TEST_F(CookieTest, TheSecondHelloMayHaveAnotherSessionId) {
+  Hello first;
+  first.session_id = Bytes(32, 1);
+  Hello second = first;
+  second.session_id = Bytes(32, 2);
+  second.cookie = CookieFor(first.Encode());
+  EXPECT_EQ(Verdict(second.Encode()), CookieVerdict::kVerified);
+}
+
+// The comparison takes the same time whichever byte differs: CRYPTO_memcmp.
+// ACCEPTANCE: HA1, QB2, HA4
 TEST_F(CookieTest, NoOtherCookieIsTaken) {
   Hello hello;
   const Bytes good = CookieFor(hello.Encode());
@@ -151,6 +161,7 @@ TEST_F(CookieTest, NoOtherCookieIsTaken) {
     EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kReply) << size;
   }
   CookieExchange foreign = *CookieExchange::Create({});
+  foreign.RotateSecret();
   Reply reply;
   hello.cookie = {};
   foreign.Process(hello.Encode(), kPeer, kNow, reply);
@@ -158,6 +169,7 @@ TEST_F(CookieTest, NoOtherCookieIsTaken) {
   EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kReply);
 }
 
+// ACCEPTANCE: QB1
 TEST_F(CookieTest, Expires) {
   Hello hello;
   hello.cookie = CookieFor(hello.Encode());
@@ -168,26 +180,37 @@ TEST_F(CookieTest, Expires) {
   EXPECT_EQ(exchange_.statistics().rejected_expired, 1U);
 }
 
-// ACCEPTANCE: HA3
+// ACCEPTANCE: HA3, QB1
 TEST_F(CookieTest, OutlivesOneRotationOfTheSecretButNotTwo) {
   Hello hello;
   hello.cookie = CookieFor(hello.Encode());
-  exchange_.RotateSecret(kNow);
+  exchange_.RotateSecret();
   EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kVerified);
-  exchange_.RotateSecret(kNow);
+  exchange_.RotateSecret();
   EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kReply);
 }
 
-TEST_F(CookieTest, TheSecretIsRotatedByItself) {
-  const absl::Time just_before = kNow + absl::Hours(1) - absl::Seconds(1);
+TEST_F(CookieTest, TheKeyIsReplacedByItself) {
+  exchange_ = *CookieExchange::Create(
+      {.lifetime = absl::Hours(1), .rotation = absl::Hours(1)});
+  const absl::Time hour = absl::FromUnixSeconds(1'750'000'000 / 3600 * 3600);
   Hello hello;
-  (void)CookieFor(hello.Encode());
-  hello.cookie = CookieFor(hello.Encode(), just_before);
-  EXPECT_EQ(Verdict(hello.Encode(), kNow + absl::Hours(1)),
+  const Bytes before = CookieFor(hello.Encode(), hour - absl::Seconds(1));
+  const Bytes after = CookieFor(hello.Encode(), hour);
+  EXPECT_NE(before[0] & 0x7f, after[0] & 0x7f);
+  hello.cookie = before;
+  EXPECT_EQ(Verdict(hello.Encode(), hour + absl::Minutes(59)),
             CookieVerdict::kVerified);
+  // A clock that was set back a little does no harm.
+  hello.cookie = after;
+  EXPECT_EQ(Verdict(hello.Encode(), hour), CookieVerdict::kVerified);
+  // With another life the key of two hours ago is gone for good.
+  hello.cookie = before;
+  EXPECT_EQ(Verdict(hello.Encode(), hour + absl::Hours(2)),
+            CookieVerdict::kReply);
 }
 
-// ACCEPTANCE: HA10
+// ACCEPTANCE: HA10, QV9
 TEST_F(CookieTest, TheFirstFragmentIsEnough) {
   Hello hello;
   hello.extensions = Bytes(1400, 0);
@@ -223,7 +246,7 @@ TEST_F(CookieTest, EveryPrefixAndEveryChangedByteIsSafe) {
   hello.session_id = Bytes(32, 5);
   hello.cookie = CookieFor(hello.Encode());
   const Bytes good = hello.Encode();
-  for (size_t size = 0; size < good.size(); ++size) {
+  for (size_t size = 1; size < good.size(); ++size) {
     EXPECT_EQ(Verdict({good.begin(), good.begin() + size}),
               CookieVerdict::kDropped);
   }
@@ -236,7 +259,7 @@ TEST_F(CookieTest, EveryPrefixAndEveryChangedByteIsSafe) {
     }
   }
   // Only where nothing that counts was changed.
-  EXPECT_LT(verified, 200);
+  EXPECT_LT(verified, 300);
 }
 
 TEST_F(CookieTest, RandomBytesAreDropped) {
@@ -245,6 +268,102 @@ TEST_F(CookieTest, RandomBytesAreDropped) {
     RAND_bytes(noise.data(), noise.size());
     EXPECT_EQ(Verdict(noise), CookieVerdict::kDropped);
   }
+}
+
+// ACCEPTANCE: QV2, QV5, QK1
+TEST_F(CookieTest, AllExchangesOfAProcessShareASecretByDefault) {
+  EXPECT_EQ(exchange_.hash(), CookieHash::kSha256);
+  Hello hello;
+  hello.cookie = CookieFor(hello.Encode());
+  for (int i = 0; i < 2; ++i) {
+    CookieExchange fresh = *CookieExchange::Create({});
+    EXPECT_EQ(fresh.Process(hello.Encode(), kPeer, kNow, reply_).verdict,
+              CookieVerdict::kVerified);
+  }
+}
+
+// ACCEPTANCE: QV1, QV8, QB1
+TEST_F(CookieTest, ExchangesWithTheSameParametersTakeEachOthersCookies) {
+  const std::string secret = "abcdefghijklmnopqrstuvwxyz";
+  for (CookieHash hash :
+       {CookieHash::kSha256, CookieHash::kSha384, CookieHash::kSha512}) {
+    CookieOptions options;
+    options.parameters = {hash, secret};
+    exchange_ = *CookieExchange::Create(options);
+    CookieExchange same = *CookieExchange::Create(options);
+    options.parameters.secret = secret + "!";
+    CookieExchange other_secret = *CookieExchange::Create(options);
+    options.parameters = {
+        hash == CookieHash::kSha256 ? CookieHash::kSha512 : CookieHash::kSha256,
+        secret};
+    CookieExchange other_hash = *CookieExchange::Create(options);
+    Hello hello;
+    hello.cookie = CookieFor(hello.Encode());
+    EXPECT_EQ(same.Process(hello.Encode(), kPeer, kNow, reply_).verdict,
+              CookieVerdict::kVerified);
+    EXPECT_EQ(other_secret.Process(hello.Encode(), kPeer, kNow, reply_).verdict,
+              CookieVerdict::kReply);
+    EXPECT_EQ(other_hash.Process(hello.Encode(), kPeer, kNow, reply_).verdict,
+              CookieVerdict::kReply);
+  }
+}
+
+TEST_F(CookieTest, TheClockOfAnotherMachineMayBeAMinuteBehind) {
+  const absl::Time hour = absl::FromUnixSeconds(1'750'000'000 / 3600 * 3600);
+  Hello hello;
+  hello.cookie = CookieFor(hello.Encode(), hour + absl::Seconds(10));
+  EXPECT_EQ(Verdict(hello.Encode(), hour - absl::Seconds(40)),
+            CookieVerdict::kVerified);
+  EXPECT_EQ(Verdict(hello.Encode(), hour - absl::Seconds(80)),
+            CookieVerdict::kReply);
+}
+
+// ACCEPTANCE: QV3, QK4, QF7
+TEST_F(CookieTest, AnEmptyOrShortSecretIsRefusedAndChangesNothing) {
+  Hello hello;
+  hello.cookie = CookieFor(hello.Encode());
+  for (const std::string& secret : {std::string(), std::string(15, 's')}) {
+    CookieParameters parameters;
+    parameters.hash = CookieHash::kSha512;
+    parameters.secret = secret;
+    const absl::Status status = exchange_.SetParameters(parameters);
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
+    EXPECT_FALSE(CookieExchange::Create({.parameters = parameters}).ok());
+  }
+  EXPECT_EQ(exchange_.hash(), CookieHash::kSha256);
+  EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kVerified);
+  CookieParameters good;
+  good.secret = "abcdefghijklmnopqrstuvwxyz";
+  EXPECT_TRUE(exchange_.SetParameters(good).ok());
+  // What was given out before stays good, once.
+  EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kVerified);
+  EXPECT_TRUE(exchange_.SetParameters(good).ok());
+  EXPECT_EQ(Verdict(hello.Encode()), CookieVerdict::kReply);
+}
+
+// ACCEPTANCE: QV4, QK2
+TEST_F(CookieTest, InvalidArgumentsAreToldApartFromBadDatagrams) {
+  const Bytes hello = Hello().Encode();
+  const std::vector<net::Endpoint> bad = {
+      net::Endpoint(),
+      net::Endpoint::V4({255, 255, 255, 255}, 4433),
+      net::Endpoint::V4({224, 0, 0, 1}, 4433),
+      net::Endpoint::AnyV4(4433),
+      net::Endpoint::AnyV6(4433),
+      *net::Endpoint::Parse("[ff02::1]:4433"),
+      kPeer.WithPort(0)};
+  for (const net::Endpoint& peer : bad) {
+    for (const Bytes& datagram : {hello, Bytes()}) {
+      const CookieExchange::Result result =
+          exchange_.Process(datagram, peer, kNow, reply_);
+      EXPECT_EQ(result.verdict, CookieVerdict::kInvalidArgument) << peer;
+      EXPECT_FALSE(result.why.empty());
+    }
+  }
+  EXPECT_EQ(Verdict({}), CookieVerdict::kInvalidArgument);
+  EXPECT_EQ(exchange_.statistics().sent, 0U);
+  EXPECT_EQ(exchange_.statistics().dropped_malformed, 0U);
+  EXPECT_EQ(Verdict(hello), CookieVerdict::kReply);
 }
 
 TEST(CookieOptionsTest, MustBeInRange) {

@@ -14,7 +14,9 @@
 #ifndef CORDON_DTLS_ENGINE_H_
 #define CORDON_DTLS_ENGINE_H_
 
+#include <openssl/pool.h>
 #include <openssl/ssl.h>
+#include <openssl/stack.h>
 
 #include <cstddef>
 #include <cstdint>
@@ -26,20 +28,28 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
 #include "cordon/dtls/context.h"
 #include "cordon/dtls/error.h"
 #include "cordon/dtls/internal/client_hello.h"
+#include "cordon/dtls/internal/compiled_policy.h"
 #include "cordon/dtls/internal/datagram_bio.h"
+#include "cordon/dtls/internal/retransmission_timer.h"
 #include "cordon/dtls/internal/ssl_callbacks.h"
+#include "cordon/dtls/resumption.h"
 #include "cordon/dtls/session_info.h"
+#include "cordon/dtls/verification.h"
 
 namespace cordon::dtls {
 
 enum class EngineState {
   kNotStarted,
   kHandshaking,
+  // The peer could not be verified. The handshake rests: nothing that depends
+  // on the verdict has left. `ResumeHandshake` or `AbortHandshake` follows.
+  kVerificationFailed,
   kConnected,
   kPeerClosed,  // close_notify received; sending is still possible
   kClosed,      // close_notify sent
@@ -65,10 +75,20 @@ struct EngineOptions {
   // Client: the name that the server's certificate must have, a DNS name (also
   // sent as SNI) or an IP address. Needed if the context verifies servers.
   std::string server_name = {};
+  // Client: begins by resuming this session, if the server agrees.
+  ResumableSession resume = {};
   // Server: the hello to come has shown a good cookie; its record's number.
   std::optional<uint64_t> verified_hello = std::nullopt;
   // IPv6 leaves less room in a packet.
   bool ipv6 = false;
+  // The largest IP packet that the path carries, if that is known, else 0.
+  size_t path_mtu = 0;
+  // Each certificate chain waits for `GiveVerdict`.
+  bool ask_for_verdict = false;
+  // Server: keys of unknown PSK identities come by `GivePsk`.
+  bool ask_for_psk = false;
+  // Server: judges clients instead of what the context says, from begin to end.
+  std::shared_ptr<const internal::CompiledPolicy> policy = {};
 };
 
 // Thread-compatible: for one thread at a time.
@@ -77,13 +97,29 @@ class Engine final : private internal::DatagramTransport {
   // A server's or a client's, by the context. kInvalidArgument: a client that
   // verifies servers needs a `server_name`.
   static absl::StatusOr<std::unique_ptr<Engine>> Create(
-      const Context& context, const EngineOptions& options);
+      const Context& context, const EngineOptions& options,
+      const SessionOverrides& overrides = {});
   Engine(const Engine&) = delete;
   Engine& operator=(const Engine&) = delete;
   ~Engine();
 
+  // Settings of this session alone; replaces what was given before. Only in
+  // `kNotStarted`, else kFailedPrecondition; kInvalidArgument says what is
+  // wrong. After an error everything is as it was.
+  absl::Status Configure(const SessionOverrides& overrides);
+  // The largest packet for handshake messages from now on, in any state.
+  // kInvalidArgument unless it is from `kMinMtu` to `kMaxMtu`.
+  absl::Status SetMtu(size_t mtu);
+
   // A client sends its ClientHello; a server waits for one from now on.
   void Start(absl::Time now, EngineOutput& output);
+  // Forgets the session and goes back to `kNotStarted`, with the same settings.
+  // kFailedPrecondition while a session or a handshake is going on.
+  absl::Status Restart();
+  // Server, before anything has come: see `EngineOptions::verified_hello`.
+  void ExpectVerifiedHello(uint64_t record_sequence);
+  // Server, before anything has come: see `EngineOptions::policy`.
+  void UsePolicy(std::shared_ptr<const internal::CompiledPolicy> policy);
 
   // Takes a datagram of the peer, which is decrypted in place. Garbage is
   // counted and otherwise without effect.
@@ -95,17 +131,60 @@ class Engine final : private internal::DatagramTransport {
   // Sends the flight again, or gives up. Calling it early is harmless.
   void OnTimeout(absl::Time now, EngineOutput& output);
 
+  // What is wrong with the peer's chain and not ignored: in
+  // `kVerificationFailed`, and afterwards if nobody insists on it (`kQuery`).
+  const std::vector<VerificationError>& verification_errors() const {
+    return notes_.errors;
+  }
+  // Replaces the errors that are ignored in addition to those of the context;
+  // an empty list ignores none. kFailedPrecondition when the peer has been
+  // accepted already.
+  absl::Status IgnoreVerificationErrors(std::vector<IgnoredError> ignored);
+  // In `kVerificationFailed`: goes on if all errors are ignored, by what was
+  // said before or by `ignored`. Otherwise kUnauthenticated names those that
+  // are not, and nothing has changed.
+  absl::Status ResumeHandshake(absl::Span<const IgnoredError> ignored,
+                               absl::Time now, EngineOutput& output);
+  // Tells the peer by an alert that it is refused or, while handshaking, that
+  // we have changed our mind, and goes back to `kNotStarted`.
+  absl::Status AbortHandshake(absl::Time now, EngineOutput& output);
+
+  // True while the application is to judge `peer_identity()`, or to find the
+  // key of `wanted_psk()`; the handshake rests until it has.
+  bool verdict_wanted() const { return verdict_wanted_; }
+  PeerIdentity peer_identity() const;
+  void GiveVerdict(const VerificationVerdict& verdict, absl::Time now,
+                   EngineOutput& output);
+  const std::optional<std::string>& wanted_psk() const { return wanted_psk_; }
+  // An empty key: there is none.
+  void GivePsk(std::vector<uint8_t> key, absl::Time now, EngineOutput& output);
+
   // Sends one message as one record. kFailedPrecondition unless connected;
-  // kInvalidArgument if it is larger than `kMaxMessageBytes`; kUnavailable if
+  // kInvalidArgument if it is larger than `MaxMessageSize`; kUnavailable if
   // the network does not take it now.
   absl::Status Send(absl::Span<const uint8_t> message, EngineOutput& output);
+  // The largest message that can be sent, in bytes; 0 unless connected.
+  size_t MaxMessageSize() const;
 
   // Sends close_notify, once. Nothing is sent after it. During a handshake it
-  // sends the alert user_canceled and ends it.
+  // refuses the peer as `AbortHandshake` does, and ends it.
   void Close(absl::Time now, EngineOutput& output);
 
   // Ends the session without a word to the peer: `error()` is `status`.
   void Abort(absl::Status status) { Fail(std::move(status)); }
+  // The same, but tells the peer by `alert`: SSL_AD_CLOSE_NOTIFY, or a fatal
+  // one.
+  void Terminate(absl::Status status, uint8_t alert, absl::Time now,
+                 EngineOutput& output);
+
+  // Key material for another protocol (RFC 5705). kFailedPrecondition unless
+  // connected.
+  absl::StatusOr<std::vector<uint8_t>> ExportKeyingMaterial(
+      absl::string_view label, std::optional<absl::string_view> context,
+      size_t bytes) const;
+  // Client: to be resumed later. kFailedPrecondition unless connected;
+  // kNotFound if the server does not resume.
+  absl::StatusOr<ResumableSession> Session() const;
 
   EngineState state() const { return state_; }
   // Why the state is `kFailed`; kOutOfRange (`IsClosed`) when the peer closed.
@@ -114,12 +193,50 @@ class Engine final : private internal::DatagramTransport {
   // Bytes that sealing adds to a message.
   size_t overhead() const;
   SessionInfo info() const;
-  const SessionStatistics& statistics() const { return statistics_; }
+  // The same without the peer's certificates: costs little.
+  SessionInfo negotiated() const;
+  bool resumed() const { return SSL_session_reused(ssl_.get()) != 0; }
+  const std::vector<VerificationError>& ignored_errors() const {
+    return notes_.tolerated;
+  }
+  uint64_t policy_version() const {
+    return options_.policy == nullptr ? 0 : options_.policy->version();
+  }
+  // The peer's certificates, shared; null if it has none.
+  bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> peer_chain() const;
+  SessionStatistics statistics() const;
+  // Everything is counted in `totals`, too, which must outlive the engine.
+  void CountIn(SessionStatistics* totals) { totals_ = totals; }
   const Context& context() const { return context_; }
+  const SessionOptions& session_options() const {
+    return overrides_ != nullptr && overrides_->session.has_value()
+               ? *overrides_->session
+               : context_.session();
+  }
 
  private:
+  // Points to an output for the length of a call, and tells BoringSSL the time.
+  class Call {
+   public:
+    Call(EngineOutput** slot, EngineOutput& output, absl::Time now);
+    ~Call();
+    Call(const Call&) = delete;
+    Call& operator=(const Call&) = delete;
+
+   private:
+    internal::ScopedTime time_;
+    EngineOutput** slot_;
+  };
+
   Engine(const Context& context, const EngineOptions& options);
+  // Makes a new SSL with all settings.
   absl::Status Init();
+  absl::Status ApplyOverrides(SSL* ssl);
+  void ApplyPolicy(SSL* ssl);
+  // Errors that are ignored: by the context, and for this session.
+  void ResetIgnored();
+  void ApplyMtu();
+  void ApplyVerificationMode(SSL* ssl);
 
   void WriteDatagram(absl::Span<const uint8_t> datagram) override;
 
@@ -129,28 +246,72 @@ class Engine final : private internal::DatagramTransport {
                      absl::Span<uint8_t> record, absl::Time now);
   void ReceiveWhileHandshaking(const internal::RecordView& view,
                                absl::Time now);
-  void OpenInPlace(absl::Span<uint8_t> record);
+  void OpenInPlace(const internal::RecordView& view,
+                   absl::Span<uint8_t> record);
+  void CountDiscarded(const internal::RecordView& view);
+  void Count(uint64_t SessionStatistics::* counter, uint64_t by = 1) {
+    statistics_.*counter += by;
+    if (totals_ != nullptr) totals_->*counter += by;
+  }
   void KeepEarly(absl::Span<const uint8_t> record);
   void Read();
+  void OnFinished(absl::Time now);
   void OnConnected(absl::Time now);
   void Deliver(absl::Span<const uint8_t> message);
   void Fail(absl::Status status);
   // Translates BoringSSL's error, and what the callbacks noted.
-  absl::Status FailureStatus(int ssl_error);
+  absl::Status FailureStatus();
+
+  // The handshake rests because somebody has to decide.
+  bool resting() const {
+    return state_ == EngineState::kVerificationFailed || verdict_wanted_ ||
+           wanted_psk_.has_value();
+  }
+  void ReceiveWhileResting(const internal::RecordView& view);
+  // Looks into a record that is about to be processed for what must be decided
+  // first. True: it was kept, and the handshake rests.
+  bool RestsBefore(const internal::RecordView& view);
+  // Of a client without certificate where one is required. True: the handshake
+  // rests; false: that is ignored.
+  bool RefusesAnonymous();
+  void OnVerdictPending();
+  void GoOn(absl::Time now);
+  void Refuse(absl::Status status);
+  void JudgeResumedPsk();
+  absl::Status RefusalStatus() const;
+  uint8_t RefusalAlert() const;
+  // Sends the alert that ends a handshake which is not complete.
+  void SendRefusal();
+  void ForgetSession();
+
   // Starts, keeps or ends the retransmission timer after BoringSSL has worked;
   // `datagrams_before` were sent before that.
   void UpdateTimer(absl::Time now, uint64_t datagrams_before);
+  void BackOffMtu();
 
   const Context context_;
-  const EngineOptions options_;
+  EngineOptions options_;
+  std::unique_ptr<SessionOverrides> overrides_;
+  std::vector<IgnoredError> ignored_;
   internal::HandshakeNotes notes_;
   bssl::UniquePtr<SSL> ssl_;
   EngineState state_ = EngineState::kNotStarted;
   absl::Status error_;
   absl::Time started_ = absl::InfinitePast();
   absl::Time handshake_deadline_ = absl::InfiniteFuture();
-  absl::Time retransmission_ = absl::InfiniteFuture();
-  absl::Duration retransmission_interval_ = absl::ZeroDuration();
+  internal::RetransmissionTimer timer_;
+  size_t mtu_hint_ = 0;  // By `SetMtu`.
+  size_t mtu_ = 0;       // In use.
+  bool verdict_wanted_ = false;
+  std::optional<std::string> wanted_psk_;
+  bool psk_looked_up_ = false;
+  // The peer's empty certificate message is ignored.
+  bool anonymous_accepted_ = false;
+  // The handshake is over but for the verdict on a resumed session.
+  bool finished_ = false;
+  // Records that came while the handshake rests.
+  std::vector<std::vector<uint8_t>> held_;
+  size_t held_bytes_ = 0;
   // Encrypted records that came while the handshake was going on, perhaps
   // before the ChangeCipherSpec that they need: tried again after each record
   // in the clear. They cannot be told from forged ones, so there are few.
@@ -159,6 +320,7 @@ class Engine final : private internal::DatagramTransport {
   // Of the call that is running.
   EngineOutput* output_ = nullptr;
   SessionStatistics statistics_;
+  SessionStatistics* totals_ = nullptr;
 };
 
 }  // namespace cordon::dtls

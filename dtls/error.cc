@@ -4,9 +4,12 @@
 #include <openssl/mem.h>
 #include <openssl/ssl.h>
 
+#include <array>
+
 #include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 
 namespace cordon::dtls {
@@ -33,48 +36,83 @@ bool GetString(CBS* cbs, std::string* text) {
   return true;
 }
 
+struct CodeText {
+  VerificationErrorCode code;
+  absl::string_view id;
+  absl::string_view name;
+};
+
+using Code = VerificationErrorCode;
+
+// In the order of the codes.
+constexpr std::array<CodeText, 32> kCodeTexts = {{
+    {Code::kUnspecified, "unspecified", "verification failed"},
+    {Code::kNoPeerCertificate, "no_peer_certificate", "no certificate"},
+    {Code::kUnableToGetIssuer, "unable_to_get_issuer", "unknown issuer"},
+    {Code::kUnableToGetLocalIssuer, "unable_to_get_local_issuer",
+     "unknown issuer"},
+    {Code::kUnableToVerifyFirst, "unable_to_verify_first", "incomplete chain"},
+    {Code::kSelfSigned, "self_signed", "self-signed certificate"},
+    {Code::kSelfSignedInChain, "self_signed_in_chain",
+     "untrusted root certificate"},
+    {Code::kUnableToDecryptSignature, "unable_to_decrypt_signature",
+     "unreadable signature"},
+    {Code::kUnableToDecodeIssuerKey, "unable_to_decode_issuer_key",
+     "unreadable key of the issuer"},
+    {Code::kSignatureInvalid, "signature_invalid", "invalid signature"},
+    {Code::kNotYetValid, "not_yet_valid", "not yet valid"},
+    {Code::kExpired, "expired", "expired"},
+    {Code::kInvalidNotBefore, "invalid_not_before",
+     "unreadable begin of validity"},
+    {Code::kInvalidNotAfter, "invalid_not_after", "unreadable end of validity"},
+    {Code::kRevoked, "revoked", "revoked"},
+    {Code::kCrlUnavailable, "crl_unavailable", "no revocation list"},
+    {Code::kCrlInvalid, "crl_invalid", "invalid revocation list"},
+    {Code::kInvalidCa, "invalid_ca", "issuer is no certificate authority"},
+    {Code::kPathTooLong, "path_too_long", "chain too long"},
+    {Code::kInvalidPurpose, "invalid_purpose", "wrong usage"},
+    {Code::kNotTrusted, "not_trusted", "not trusted"},
+    {Code::kRejected, "rejected", "rejected"},
+    {Code::kSubjectIssuerMismatch, "subject_issuer_mismatch", "another issuer"},
+    {Code::kAuthorityKeyMismatch, "authority_key_mismatch",
+     "another key of the issuer"},
+    {Code::kHostNameMismatch, "host_name_mismatch", "name mismatch"},
+    {Code::kWeakKey, "weak_key", "weak key"},
+    {Code::kWeakSignature, "weak_signature", "weak signature"},
+    {Code::kBlocked, "blocked", "blocked"},
+    {Code::kNotPinned, "not_pinned", "not a pinned certificate"},
+    {Code::kNameNotAllowed, "name_not_allowed", "no allowed name"},
+    {Code::kNameDenied, "name_denied", "denied name"},
+    {Code::kPskNotAllowed, "psk_not_allowed", "pre-shared key not allowed"},
+}};
+static_assert(kCodeTexts.size() ==
+              static_cast<size_t>(kLastVerificationErrorCode) + 1);
+
+const CodeText& TextOf(VerificationErrorCode code) {
+  const auto index = static_cast<size_t>(code);
+  return kCodeTexts[index < kCodeTexts.size() ? index : 0];
+}
+
 }  // namespace
 
 absl::string_view VerificationErrorName(VerificationErrorCode code) {
-  switch (code) {
-    case VerificationErrorCode::kUnspecified:
-      return "verification failed";
-    case VerificationErrorCode::kNoPeerCertificate:
-      return "no certificate";
-    case VerificationErrorCode::kUnableToGetIssuer:
-      return "unknown issuer";
-    case VerificationErrorCode::kSelfSigned:
-      return "self-signed certificate";
-    case VerificationErrorCode::kSelfSignedInChain:
-      return "untrusted root certificate";
-    case VerificationErrorCode::kUnableToVerifyFirst:
-      return "incomplete chain";
-    case VerificationErrorCode::kSignatureInvalid:
-      return "invalid signature";
-    case VerificationErrorCode::kNotYetValid:
-      return "not yet valid";
-    case VerificationErrorCode::kExpired:
-      return "expired";
-    case VerificationErrorCode::kInvalidDates:
-      return "invalid dates";
-    case VerificationErrorCode::kRevoked:
-      return "revoked";
-    case VerificationErrorCode::kInvalidCa:
-      return "issuer is no certificate authority";
-    case VerificationErrorCode::kPathTooLong:
-      return "chain too long";
-    case VerificationErrorCode::kInvalidPurpose:
-      return "wrong usage";
-    case VerificationErrorCode::kNotTrusted:
-      return "not trusted";
-    case VerificationErrorCode::kRejected:
-      return "rejected";
-    case VerificationErrorCode::kHostNameMismatch:
-      return "name mismatch";
-    case VerificationErrorCode::kWeakKeyOrSignature:
-      return "weak key or signature";
+  return TextOf(code).name;
+}
+
+absl::string_view VerificationErrorId(VerificationErrorCode code) {
+  return TextOf(code).id;
+}
+
+absl::StatusOr<VerificationErrorCode> ParseVerificationErrorId(
+    absl::string_view id) {
+  for (const CodeText& text : kCodeTexts) {
+    if (text.id == id) return text.code;
   }
-  return "verification failed";
+  return absl::InvalidArgumentError(absl::StrCat(
+      "there is no verification error \"", id, "\"; choose from ",
+      absl::StrJoin(kCodeTexts, ", ", [](std::string* out, const CodeText& t) {
+        absl::StrAppend(out, t.id);
+      })));
 }
 
 void SetErrorDetail(absl::Status* status, const ErrorDetail& detail) {

@@ -29,35 +29,59 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 
 namespace cordon::dtls {
 
 // What can be wrong with a certificate chain; the names follow X.509
-// verification as OpenSSL and Qt know it.
+// verification as OpenSSL and Qt's QSslError know it.
 enum class VerificationErrorCode : uint8_t {
   kUnspecified = 0,
   kNoPeerCertificate,
-  kUnableToGetIssuer,    // the chain ends at an unknown certificate
-  kSelfSigned,           // a self-signed certificate that is not trusted
-  kSelfSignedInChain,    // the chain's root is not trusted
-  kUnableToVerifyFirst,  // one certificate, of an unknown issuer
+  kUnableToGetIssuer,       // the chain ends at an unknown certificate
+  kUnableToGetLocalIssuer,  // ... whose issuer we do not know
+  kUnableToVerifyFirst,     // nothing but the peer's own, of an unknown issuer
+  kSelfSigned,              // a self-signed certificate that is not trusted
+  kSelfSignedInChain,       // the chain's root is not trusted
+  kUnableToDecryptSignature,
+  kUnableToDecodeIssuerKey,
   kSignatureInvalid,
   kNotYetValid,
   kExpired,
-  kInvalidDates,
+  kInvalidNotBefore,
+  kInvalidNotAfter,
   kRevoked,
-  kInvalidCa,  // an issuer that may not issue
-  kPathTooLong,
+  kCrlUnavailable,  // revocation lists are used, but not its issuer's
+  kCrlInvalid,      // its issuer's list is too old, or not by the issuer
+  kInvalidCa,       // an issuer that may not issue
+  kPathTooLong,     // more authorities than allowed
   kInvalidPurpose,  // not for servers, or not for clients
   kNotTrusted,
-  kRejected,
+  kRejected,  // by the trust settings, or by the application
+  kSubjectIssuerMismatch,
+  kAuthorityKeyMismatch,
   kHostNameMismatch,
-  kWeakKeyOrSignature,
+  kWeakKey,
+  kWeakSignature,
+  kBlocked,  // on the block list
+  // By a `Policy`:
+  kNotPinned,
+  kNameNotAllowed,
+  kNameDenied,
+  kPskNotAllowed,
 };
+// The last of them.
+inline constexpr VerificationErrorCode kLastVerificationErrorCode =
+    VerificationErrorCode::kPskNotAllowed;
 
-// "expired", "host name mismatch", ...
+// For people: "expired", "self-signed certificate", ...
 absl::string_view VerificationErrorName(VerificationErrorCode code);
+// For programs and flags: "expired", "self_signed", "host_name_mismatch", ...
+absl::string_view VerificationErrorId(VerificationErrorCode code);
+// The code of an id; kInvalidArgument lists the ids that there are.
+absl::StatusOr<VerificationErrorCode> ParseVerificationErrorId(
+    absl::string_view id);
 
 struct VerificationError {
   VerificationErrorCode code = VerificationErrorCode::kUnspecified;

@@ -1,46 +1,44 @@
 #include "cordon/dtls/listener.h"
 
+#include <openssl/ssl.h>
+
+#include <algorithm>
 #include <array>
 #include <deque>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
+#include "absl/container/btree_map.h"
+#include "cordon/dtls/internal/admission.h"
 #include "cordon/dtls/internal/client_hello.h"
 #include "cordon/dtls/internal/context_state.h"
+#include "cordon/dtls/internal/peer_table.h"
 #include "cordon/dtls/internal/session.h"
 #include "cordon/net/task/wait_queue.h"
+#include "cordon/net/time/timer_wheel.h"
+#include "cordon/net/udp/datagram_socket.h"
 
 namespace cordon::dtls {
 namespace {
 
+using internal::PeerTable;
 using internal::Session;
 
-// The two ends of a session.
-struct PeerKey {
-  net::Endpoint peer;
-  net::Endpoint local;
+// Sessions that a drain closes in one turn of the loop.
+constexpr size_t kClosedAtOnce = 256;
 
-  friend bool operator==(const PeerKey&, const PeerKey&) = default;
-  template <typename H>
-  friend H AbslHashValue(H h, const PeerKey& key) {
-    return H::combine(std::move(h), key.peer, key.local);
-  }
-};
+constexpr char kClosedByAdmin[] = "closed_by_admin";
 
-void Add(SessionStatistics& sum, const SessionStatistics& s) {
-  sum.datagrams_received += s.datagrams_received;
-  sum.datagrams_sent += s.datagrams_sent;
-  sum.bytes_received += s.bytes_received;
-  sum.bytes_sent += s.bytes_sent;
-  sum.messages_received += s.messages_received;
-  sum.messages_sent += s.messages_sent;
-  sum.message_bytes_received += s.message_bytes_received;
-  sum.message_bytes_sent += s.message_bytes_sent;
-  sum.records_discarded += s.records_discarded;
-  sum.messages_dropped_queue_full += s.messages_dropped_queue_full;
-  sum.datagrams_not_sent += s.datagrams_not_sent;
-  sum.retransmissions += s.retransmissions;
-  sum.handshake_duration += s.handshake_duration;
+ListenerLimits LimitsOf(const ListenerOptions& options) {
+  return {.max_sessions = options.max_sessions,
+          .accept_backlog = options.accept_backlog,
+          .max_half_open = options.max_half_open,
+          .max_half_open_per_source = options.max_half_open_per_source};
+}
+
+std::string ReasonOf(const Session& session) {
+  const absl::Status& error = session.engine().error();
+  if (!error.ok()) return std::string(error.message());
+  return "the service closed it";
 }
 
 }  // namespace
@@ -48,6 +46,8 @@ void Add(SessionStatistics& sum, const SessionStatistics& s) {
 // Outlives the `Listener` as long as there are sessions.
 class Listener::Core final : public internal::SessionOwner,
                              public net::DatagramReceiver,
+                             public ListenerAdmin,
+                             private net::Timer,
                              public std::enable_shared_from_this<Core> {
  public:
   Core(net::Reactor& reactor, const Context& context,
@@ -56,38 +56,70 @@ class Listener::Core final : public internal::SessionOwner,
       : reactor_(reactor),
         context_(context),
         options_(options),
+        admission_(LimitsOf(options),
+                   {.source_prefix_v4 = options.source_prefix_v4,
+                    .source_prefix_v6 = options.source_prefix_v6,
+                    .half_open_grace = options.half_open_grace},
+                   &statistics_),
         cookies_(std::move(cookies)),
         socket_(std::move(socket)) {
+    if (options_.registry != nullptr) {
+      handle_ = options_.registry->Add(options_.name, socket_->local_endpoint(),
+                                       reactor_, *this);
+    }
     socket_->StartReceiving(*this);
+  }
+  ~Core() override {
+    if (handle_ != nullptr) options_.registry->Remove(handle_);
   }
 
   net::DatagramSocket& socket() override { return *socket_; }
+  const VerifyPeer& verify_peer() const override {
+    return options_.verify_peer;
+  }
+  const PskLookup& psk_lookup() const override { return options_.psk_lookup; }
 
-  void OnHandshakeEnded(const Session& session, bool ok) override {
-    ++(ok ? statistics_.handshakes_completed : statistics_.handshakes_failed);
-    auto found = peers_.find(KeyOf(session.path()));
-    if (!ok || found == peers_.end() || found->second.newcomer != &session) {
+  void OnHandshakeBegun() override { ++statistics_.handshakes_begun; }
+
+  void OnHandshakeEnded(Session& session, const absl::Status& how) override {
+    if (!how.ok()) {
+      ++statistics_.handshakes_failed;
+      ++statistics_.failures[static_cast<size_t>(FailureOf(how))];
       return;
     }
-    // It holds the keys of the peer that is there now.
-    Session* const old = found->second.session;
-    found->second.session = std::exchange(found->second.newcomer, nullptr);
-    ++statistics_.sessions_superseded;
-    old->Supersede();
+    ++statistics_.handshakes_completed;
+    statistics_.handshake_times.Add(
+        session.engine().statistics().handshake_duration);
+    statistics_.handshakes_resumed += session.engine().resumed() ? 1 : 0;
+    statistics_.verification_errors_ignored +=
+        session.engine().ignored_errors().size();
+    JudgeByNewerPolicy(session);
+    if (Session* const old = peers_.Establish(session)) {
+      // The newer one holds the keys of the peer that is there now.
+      ++statistics_.sessions_superseded;
+      old->Supersede();
+    }
+  }
+
+  void OnStateChanged(Session& session) override {
+    Emit(SessionEventKind::kChanged, session);
+  }
+
+  void OnHalfOpenChanged(Session& session) override {
+    if (session.half_open()) {
+      admission_.Add(session.id(), session.path().peer, reactor_.Now());
+    } else {
+      admission_.Remove(session.id());
+    }
   }
 
   void OnSessionGone(Session& session) override {
-    Add(statistics_.ended, session.engine().statistics());
+    Emit(SessionEventKind::kClosed, session);
+    sessions_.erase(session.id());
     --statistics_.sessions;
-    auto found = peers_.find(KeyOf(session.path()));
-    if (found == peers_.end()) return;
-    Peer& peer = found->second;
-    if (peer.newcomer == &session) {
-      peer.newcomer = nullptr;
-    } else if (peer.session == &session) {
-      peer.session = std::exchange(peer.newcomer, nullptr);
-      if (peer.session == nullptr) peers_.erase(found);
-    }
+    admission_.Remove(session.id());
+    peers_.Remove(session);
+    if (draining_ && sessions_.empty()) FinishDrain();
   }
 
   net::Task<absl::Status> CloseSocket() override {
@@ -98,12 +130,12 @@ class Listener::Core final : public internal::SessionOwner,
     net::Path path;
     path.peer = datagram.peer;
     path.local = datagram.local;
-    auto found = peers_.find(KeyOf(path));
-    if (found == peers_.end()) {
+    PeerTable::Peer* const found = peers_.Find(path);
+    if (found == nullptr) {
       OnHello(path, datagram.bytes, nullptr);
       return;
     }
-    Peer& peer = found->second;
+    PeerTable::Peer& peer = *found;
     if (internal::ClientHelloView hello;
         LooksLikeHello(datagram.bytes) &&
         internal::ReadClientHello(datagram.bytes, &hello)) {
@@ -129,7 +161,8 @@ class Listener::Core final : public internal::SessionOwner,
     while (accepted_.empty()) {
       if (!accepting_) {
         co_return absl::FailedPreconditionError(
-            "the listener no longer accepts");
+            draining_ ? "the listener was drained"
+                      : "the listener no longer accepts");
       }
       if (const bool woken = co_await acceptors_.Wait(); !woken) {
         co_return net::StoppedStatus("Accept");
@@ -150,34 +183,82 @@ class Listener::Core final : public internal::SessionOwner,
     acceptors_.WakeAll();
   }
 
-  ListenerStatistics statistics() const {
+  ListenerStatistics statistics() const override {
     ListenerStatistics statistics = statistics_;
     statistics.cookies = cookies_.statistics();
     statistics.socket = socket_->statistics();
     return statistics;
   }
 
- private:
-  static PeerKey KeyOf(const net::Path& path) {
-    return {path.peer, path.local.address};
+  size_t ReadSessions(uint64_t after,
+                      absl::Span<SessionSnapshot> page) override {
+    size_t count = 0;
+    for (auto at = sessions_.upper_bound(after);
+         at != sessions_.end() && count < page.size(); ++at) {
+      at->second->Describe(page[count++]);
+    }
+    return count;
   }
 
-  // Who is at an address.
-  struct Peer {
-    Session* session = nullptr;
-    // Has begun a new handshake, and replaces `session` when it has completed.
-    Session* newcomer = nullptr;
+  bool ReadSession(uint64_t id, SessionSnapshot& into) override {
+    auto found = sessions_.find(id);
+    if (found == sessions_.end()) return false;
+    found->second->Describe(into);
+    return true;
+  }
 
-    Session* FindByRandom(absl::Span<const uint8_t> random) const {
-      for (Session* s : {newcomer, session}) {
-        if (s != nullptr && absl::MakeConstSpan(s->hello_random()) == random) {
-          return s;
-        }
-      }
-      return nullptr;
+  bool CloseSession(uint64_t id, const absl::Status& status,
+                    uint8_t alert) override {
+    auto found = sessions_.find(id);
+    if (found == sessions_.end()) return false;
+    absl::Status why = status.ok() ? absl::UnavailableError(
+                                         "the session was closed by the "
+                                         "administration")
+                                   : status;
+    ErrorDetail detail = GetErrorDetail(why).value_or(ErrorDetail());
+    if (detail.limit.empty()) detail.limit = kClosedByAdmin;
+    SetErrorDetail(&why, detail);
+    EndSession(*found->second, why, alert);
+    return true;
+  }
+
+  ListenerLimits limits() const override { return admission_.limits(); }
+  void SetLimits(const ListenerLimits& limits) override {
+    admission_.set_limits(limits);
+  }
+
+  absl::Status SetCookieParameters(const CookieParameters& p) override {
+    return cookies_.SetParameters(p);
+  }
+  CookieHash cookie_hash() const override { return cookies_.hash(); }
+
+  const Context& context() const override { return context_; }
+  net::Reactor& reactor() override { return reactor_; }
+  bool draining() const override { return draining_; }
+
+  void Drain(absl::Duration deadline) override {
+    draining_ = true;
+    drain_until_ = reactor_.Now() + deadline;
+    if (sessions_.empty()) {
+      FinishDrain();
+    } else {
+      ArmTimer();
     }
-  };
+  }
 
+  void AddObserver(std::shared_ptr<SessionObserver> observer) override {
+    observers_.push_back(std::move(observer));
+  }
+  void RemoveObserver(const SessionObserver* observer) override {
+    observers_.erase(
+        std::remove_if(observers_.begin(), observers_.end(),
+                       [&](const std::shared_ptr<SessionObserver>& o) {
+                         return o.get() == observer;
+                       }),
+        observers_.end());
+  }
+
+ private:
   // A record of a handshake in epoch 0: everything else is not looked at twice.
   static bool LooksLikeHello(absl::Span<const uint8_t> datagram) {
     return datagram.size() > internal::kRecordHeaderBytes &&
@@ -185,14 +266,123 @@ class Listener::Core final : public internal::SessionOwner,
            datagram[4] == 0;
   }
 
+  void Emit(SessionEventKind kind, const Session& session) {
+    if (observers_.empty()) return;
+    auto now = std::make_shared<SessionSnapshot>();
+    session.Describe(*now);
+    const std::string reason =
+        kind == SessionEventKind::kClosed ? ReasonOf(session) : "";
+    for (const std::shared_ptr<SessionObserver>& observer : observers_) {
+      observer->OnSessionEvent(kind, now, reason);
+    }
+  }
+
+  std::shared_ptr<const internal::CompiledPolicy> PresentPolicy() const {
+    return options_.registry == nullptr
+               ? nullptr
+               : options_.registry->policies().ForHandshake(options_.name);
+  }
+
+  // Of a session whose handshake was going on when a policy was set that is to
+  // judge those that are there.
+  void JudgeByNewerPolicy(Session& session) {
+    const std::shared_ptr<const internal::CompiledPolicy> policy =
+        PresentPolicy();
+    if (policy == nullptr ||
+        session.engine().policy_version() >= policy->judges_before()) {
+      return;
+    }
+    const std::vector<VerificationError> errors =
+        policy->JudgeSession(session.engine().peer_chain().get(),
+                             session.engine().negotiated().psk_identity,
+                             context_.state()->WallNow());
+    if (errors.empty()) return;
+    // Not from within its own call.
+    closing_.push_back({session.id(), policy->Refusal(errors)});
+    ArmTimer();
+  }
+
+  void EndSession(Session& session, const absl::Status& why, uint8_t alert) {
+    const EngineState state = session.engine().state();
+    if (state != EngineState::kFailed && state != EngineState::kClosed) {
+      ++statistics_.sessions_closed_by_admin;
+    }
+    session.Terminate(why, alert);
+  }
+
+  void ArmTimer() {
+    if (!closing_.empty()) {
+      reactor_.executor().timers().Arm(*this, reactor_.Now());
+    } else if (draining_ && !drained_) {
+      reactor_.executor().timers().Arm(*this, drain_until_);
+    }
+  }
+
+  // Ends what a policy or a drain ends, some at a time.
+  void OnTimer() override {
+    for (size_t i = 0; i < kClosedAtOnce && !closing_.empty(); ++i) {
+      const auto [id, status] = std::move(closing_.front());
+      closing_.pop_front();
+      auto found = sessions_.find(id);
+      if (found == sessions_.end()) continue;
+      EndSession(*found->second, status,
+                 GetErrorDetail(status)->alert.value_or(SSL_AD_CLOSE_NOTIFY));
+    }
+    if (!closing_.empty() || !draining_ || reactor_.Now() < drain_until_) {
+      ArmTimer();
+      return;
+    }
+    absl::Status drained =
+        absl::UnavailableError("the listener is being drained");
+    SetErrorDetail(&drained, {.limit = kClosedByAdmin});
+    for (size_t i = 0; i < kClosedAtOnce; ++i) {
+      auto next = sessions_.upper_bound(drained_up_to_);
+      if (next == sessions_.end()) {
+        FinishDrain();
+        return;
+      }
+      drained_up_to_ = next->first;
+      EndSession(*next->second, drained, SSL_AD_CLOSE_NOTIFY);
+    }
+    ArmTimer();
+  }
+
+  void FinishDrain() {
+    drained_ = true;
+    accepting_ = false;
+    acceptors_.WakeAll();
+  }
+
+  // Ends a half-open session for another's sake.
+  bool GiveWay(uint64_t id) {
+    auto found = sessions_.find(id);
+    if (found == sessions_.end() ||
+        found->second->engine().state() == EngineState::kVerificationFailed ||
+        found->second->engine().verdict_wanted()) {
+      return false;
+    }
+    absl::Status why = absl::ResourceExhaustedError(
+        "there were too many handshakes, and this one was the oldest");
+    SetErrorDetail(&why, {.limit = "max_half_open"});
+    found->second->Terminate(why, SSL_AD_INTERNAL_ERROR);
+    return true;
+  }
+
   // A datagram of a peer without session, or a new hello of one that has one.
-  void OnHello(net::Path& path, absl::Span<uint8_t> datagram, Peer* known) {
+  void OnHello(net::Path& path, absl::Span<uint8_t> datagram,
+               PeerTable::Peer* known) {
+    if (draining_) {
+      ++statistics_.dropped_draining;
+      return;
+    }
     if (!accepting_) {
       ++statistics_.dropped_unknown;
       return;
     }
     EngineOptions options;
     options.ipv6 = path.peer.is_v6();
+    options.ask_for_verdict = options_.verify_peer != nullptr;
+    options.ask_for_psk = options_.psk_lookup != nullptr;
     if (context_.state()->cookies()) {
       std::array<uint8_t, CookieExchange::kReplyBytes> reply;
       const CookieExchange::Result result =
@@ -212,34 +402,38 @@ class Listener::Core final : public internal::SessionOwner,
       ++statistics_.dropped_unknown;
       return;
     }
+    options.policy = PresentPolicy();
+    if (known != nullptr && known->session->awaits_hello()) {
+      known->session->engine().UsePolicy(std::move(options.policy));
+      known->session->BeginWith(hello.random, options.verified_hello, datagram);
+      return;
+    }
     // One newcomer at a time.
     if (known != nullptr && known->newcomer != nullptr) {
       ++statistics_.dropped_unknown;
       return;
     }
-    if (statistics_.sessions >= options_.max_sessions) {
-      ++statistics_.dropped_max_sessions;
-      return;
-    }
-    if (accepted_.size() >= options_.accept_backlog) {
-      ++statistics_.dropped_accept_backlog;
+    const bool proven = options.verified_hello.has_value();
+    if (!admission_.Admit(path.peer, proven, accepted_.size(), reactor_.Now(),
+                          [this](uint64_t id) { return GiveWay(id); })) {
       return;
     }
     absl::StatusOr<std::unique_ptr<Engine>> engine =
         Engine::Create(context_, options);
     if (!engine.ok()) {
       ++statistics_.handshakes_failed;
+      ++statistics_.failures[static_cast<size_t>(HandshakeFailure::kAborted)];
       return;
     }
     auto session = std::make_unique<Session>(reactor_, shared_from_this(), path,
                                              *std::move(engine));
     session->set_hello_random(hello.random);
-    if (known != nullptr) {
-      known->newcomer = session.get();
-    } else {
-      peers_[KeyOf(path)].session = session.get();
-    }
+    session->engine().CountIn(&statistics_.traffic);
+    sessions_[session->id()] = session.get();
+    admission_.Add(session->id(), path.peer, reactor_.Now());
+    peers_.Add(*session);
     ++statistics_.sessions;
+    Emit(SessionEventKind::kOpened, *session);
     session->OnDatagram(datagram);
     accepted_.push_back(std::move(session));
     acceptors_.WakeOne();
@@ -248,10 +442,20 @@ class Listener::Core final : public internal::SessionOwner,
   net::Reactor& reactor_;
   const Context context_;
   const ListenerOptions options_;
-  CookieExchange cookies_;
   ListenerStatistics statistics_;
+  internal::Admission admission_;
+  CookieExchange cookies_;
   bool accepting_ = true;
-  absl::flat_hash_map<PeerKey, Peer> peers_;
+  bool draining_ = false;
+  bool drained_ = false;
+  absl::Time drain_until_ = absl::InfiniteFuture();
+  uint64_t drained_up_to_ = 0;
+  std::vector<std::shared_ptr<SessionObserver>> observers_;
+  std::shared_ptr<ListenerHandle> handle_;
+  // Sessions to be ended, and why.
+  std::deque<std::pair<uint64_t, absl::Status>> closing_;
+  absl::btree_map<uint64_t, Session*> sessions_;
+  PeerTable peers_;
   std::deque<std::unique_ptr<Session>> accepted_;
   net::WaitQueue acceptors_;
   // Last: it stops calling before the rest goes.
@@ -279,6 +483,21 @@ absl::StatusOr<Listener> Listener::Bind(net::Reactor& reactor,
     return absl::InvalidArgumentError(
         "a listener needs a context made by Context::Server");
   }
+  if (context.state()->psk_lookup() != (options.psk_lookup != nullptr)) {
+    return absl::InvalidArgumentError(
+        "ServerOptions::psk_lookup and ListenerOptions::psk_lookup go "
+        "together: "
+        "set both or none");
+  }
+  if (options.name.empty()) {
+    return absl::InvalidArgumentError("ListenerOptions::name is empty");
+  }
+  if (options.source_prefix_v4 < 0 || options.source_prefix_v4 > 32 ||
+      options.source_prefix_v6 < 0 || options.source_prefix_v6 > 128) {
+    return absl::InvalidArgumentError(
+        "ListenerOptions::source_prefix_v4 is from 0 to 32, source_prefix_v6 "
+        "from 0 to 128");
+  }
   absl::StatusOr<CookieExchange> cookies =
       CookieExchange::Create(context.state()->cookie());
   if (!cookies.ok()) return cookies.status();
@@ -290,6 +509,13 @@ absl::StatusOr<Listener> Listener::Bind(net::Reactor& reactor,
                           .receive_buffer = options.receive_buffer,
                           .send_buffer = options.send_buffer});
   if (!socket.ok()) return socket.status();
+  if (options.registry != nullptr) {
+    if (absl::Status status = options.registry->policies().EnsurePolicy(
+            options.name, context.state()->policy());
+        !status.ok()) {
+      return status;
+    }
+  }
   return Listener(std::make_shared<Core>(
       reactor, context, options, *std::move(cookies), *std::move(socket)));
 }

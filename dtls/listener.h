@@ -19,20 +19,28 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "cordon/dtls/connection.h"
 #include "cordon/dtls/context.h"
-#include "cordon/dtls/cookie.h"
+#include "cordon/dtls/listener_admin.h"
+#include "cordon/dtls/registry.h"
+#include "cordon/dtls/session_hooks.h"
 #include "cordon/net/base/endpoint.h"
 #include "cordon/net/reactor/reactor.h"
 #include "cordon/net/task/task.h"
-#include "cordon/net/udp/datagram_socket.h"
 
 namespace cordon::dtls {
 
 struct ListenerOptions {
+  // What it is called in the registry, by which it may be looked after while it
+  // runs; several may have one name, usually one on each reactor. With a
+  // registry its policies count instead of what the context says about clients.
+  std::string name = "default";
+  std::shared_ptr<Registry> registry = {};
   // Needed when several reactors serve one port.
   bool reuse_port = false;
   // Bytes of the kernel's queues; what the system allows of it.
@@ -45,25 +53,22 @@ struct ListenerOptions {
   size_t max_sessions = 1'000'000;
   // Sessions that wait for `Accept`, likewise.
   size_t accept_backlog = 1024;
-};
-
-struct ListenerStatistics {
-  size_t sessions = 0;  // now
-  uint64_t sessions_accepted = 0;
-  uint64_t handshakes_completed = 0;
-  uint64_t handshakes_failed = 0;
-  // Sessions that ended because their peer came back with a new one from the
-  // same address and port (RFC 6347 section 4.2.8).
-  uint64_t sessions_superseded = 0;
-  CookieStatistics cookies = {};
-  // Hellos that were dropped at a limit.
-  uint64_t dropped_max_sessions = 0;
-  uint64_t dropped_accept_backlog = 0;
-  // Datagrams of unknown peers that began no session.
-  uint64_t dropped_unknown = 0;
-  // Of the sessions that have ended, added up.
-  SessionStatistics ended = {};
-  net::DatagramSocketStatistics socket = {};
+  // Sessions before the end of their handshake. At the limit the oldest one
+  // gives way to a hello with a good cookie, if it has been so for longer than
+  // `half_open_grace` and waits for no verdict; its coroutines get
+  // kResourceExhausted with the limit "max_half_open". Otherwise the hello is
+  // dropped. Established sessions never give way.
+  size_t max_half_open = 16'384;
+  absl::Duration half_open_grace = absl::Seconds(2);
+  // Of these, those of peers whose addresses agree in their first bits; a hello
+  // beyond it is dropped.
+  size_t max_half_open_per_source = 2'048;
+  int source_prefix_v4 = 32;
+  int source_prefix_v6 = 64;
+  // Judges the certificates of clients, and finds the keys of PSK identities
+  // (only with `ServerOptions::psk_lookup`); see session_hooks.h.
+  VerifyPeer verify_peer = {};
+  PskLookup psk_lookup = {};
 };
 
 // A move-only handle, for the reactor's thread. Destroying it stops accepting;
@@ -71,7 +76,9 @@ struct ListenerStatistics {
 class Listener {
  public:
   // Binds and listens. kUnavailable: the address is in use, or not of this
-  // machine; kInvalidArgument: the context is a client's.
+  // machine; kInvalidArgument: the context is a client's, or it wants keys to
+  // be looked up and there is no `psk_lookup`, the name is empty, or a prefix
+  // is not from 0 to 32 or 128 bits.
   static absl::StatusOr<Listener> Bind(net::Reactor& reactor,
                                        const net::Endpoint& at,
                                        const Context& context,
@@ -82,7 +89,8 @@ class Listener {
 
   // Suspends until a peer with a good cookie is there; await the connection's
   // `Handshake` in a task of its own. kFailedPrecondition after
-  // `StopAccepting`. Stop: kCancelled; no peer is lost.
+  // `StopAccepting`, and when the listener was drained. Stop: kCancelled; no
+  // peer is lost.
   net::Task<absl::StatusOr<Connection>> Accept();
 
   // From now on hellos are dropped; sessions go on.

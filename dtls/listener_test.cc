@@ -127,6 +127,8 @@ TEST(ListenerTest, SaysThatAnAddressIsInUse) {
       Listener::Bind(reactor, kAt, ServerContext()).status()));
 }
 
+// The listener reads the socket and tells peers apart by their addresses.
+// ACCEPTANCE: QF24
 TEST(ListenerTest, ServesManyPeersOnOnePort) {
   SimReactor reactor;
   constexpr size_t kPeers = 500;
@@ -144,7 +146,7 @@ TEST(ListenerTest, ServesManyPeersOnOnePort) {
                          const ListenerStatistics s = listener.statistics();
                          EXPECT_EQ(s.handshakes_completed, kPeers);
                          EXPECT_EQ(s.sessions, 0U);
-                         EXPECT_EQ(s.ended.messages_received, kPeers);
+                         EXPECT_EQ(s.traffic.messages_received, kPeers);
                          co_return absl::OkStatus();
                        }),
             absl::OkStatus());
@@ -184,6 +186,7 @@ TEST(ListenerTest, ASlowHandshakeDelaysNobody) {
       absl::OkStatus());
 }
 
+// ACCEPTANCE: HB12
 // A peer that vanishes after its hello is forgotten at the deadline.
 TEST(ListenerTest, AnUnfinishedHandshakeIsForgotten) {
   SimReactor reactor;
@@ -339,6 +342,7 @@ TEST(ListenerTest, ForgedHellosDoNotHarmASession) {
       absl::OkStatus());
 }
 
+// ACCEPTANCE: HC12, HE3
 TEST(ListenerTest, ASlowReaderLosesMessagesThatAreCounted) {
   SimReactor reactor;
   auto run = [&]() -> net::Task<absl::Status> {

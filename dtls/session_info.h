@@ -2,11 +2,13 @@
 #ifndef CORDON_DTLS_SESSION_INFO_H_
 #define CORDON_DTLS_SESSION_INFO_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "cordon/dtls/error.h"
 
 namespace cordon::dtls {
 
@@ -19,14 +21,24 @@ struct SessionInfo {
   std::string alpn = {};
   std::string server_name = {};  // SNI
   std::string psk_identity = {};
+  std::string psk_identity_hint = {};  // a client: the server's
+  std::string srtp_profile = {};       // "SRTP_AEAD_AES_128_GCM"
+  // The session was begun earlier and is resumed.
+  bool resumed = false;
+  // The peer's chain was judged and nothing was wrong with it.
   bool peer_verified = false;
+  // The policy that let it pass, of a server that has one.
+  uint64_t policy_version = 0;
+  // What was wrong with it, but was ignored.
+  std::vector<VerificationError> ignored_errors = {};
   // The peer's certificates in DER, its own first.
   std::vector<std::string> peer_chain = {};
   // The subject of the first, readable.
   std::string peer_subject = {};
 };
 
-// Counters of one session. Plain numbers; read them on the reactor's thread.
+// Counters of one session, or of several. Plain numbers; read them on the
+// reactor's thread.
 struct SessionStatistics {
   uint64_t datagrams_received = 0;
   uint64_t datagrams_sent = 0;
@@ -36,8 +48,13 @@ struct SessionStatistics {
   uint64_t messages_sent = 0;
   uint64_t message_bytes_received = 0;
   uint64_t message_bytes_sent = 0;
-  // Records that were not accepted: replays, forgeries, other epochs, garbage.
+  // Records that were not accepted, in all; and of these: repetitions, those
+  // that do not decrypt, those of another epoch, and garbage.
   uint64_t records_discarded = 0;
+  uint64_t records_replayed = 0;
+  uint64_t records_bad_mac = 0;
+  uint64_t records_wrong_epoch = 0;
+  uint64_t records_malformed = 0;
   // Messages dropped because nobody had taken those before them.
   uint64_t messages_dropped_queue_full = 0;
   // Datagrams that the network did not take.
@@ -46,6 +63,12 @@ struct SessionStatistics {
   uint64_t retransmissions = 0;
   // From the first to the last message of the handshake.
   absl::Duration handshake_duration = absl::ZeroDuration();
+  // As measured while handshaking; zero if it was not.
+  absl::Duration round_trip = absl::ZeroDuration();
+  // How long the present flight waits before it is sent again.
+  absl::Duration retransmission_timeout = absl::ZeroDuration();
+  // The largest IP packet that handshake messages are put in, in bytes.
+  size_t mtu = 0;
 };
 
 }  // namespace cordon::dtls

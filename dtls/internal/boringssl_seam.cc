@@ -32,6 +32,11 @@ void ContinueAfterHelloVerifyRequest(SSL* ssl, uint64_t hello_record_sequence) {
 #endif
 }
 
+void ClearSrtpProfiles(SSL* ssl) {
+  Inside(ssl)->config->srtp_profiles.reset(
+      sk_SRTP_PROTECTION_PROFILE_new_null());
+}
+
 OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
                                  absl::Span<uint8_t>* plaintext) {
   uint8_t type = 0;
@@ -59,6 +64,26 @@ OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
       ERR_clear_error();
       return OpenResult::kFailed;
   }
+}
+
+DiscardReason ReasonOfDiscard(SSL* ssl, uint16_t epoch, uint64_t sequence) {
+  auto* impl = Inside(ssl);
+#if CORDON_BORINGSSL_HAS_EPOCHS
+  const auto& current = impl->d1->read_epoch;
+  if (epoch != current.epoch) return DiscardReason::kWrongEpoch;
+  return current.bitmap.ShouldDiscard(sequence) ? DiscardReason::kReplay
+                                                : DiscardReason::kBadMac;
+#else
+  if (epoch != impl->d1->r_epoch) return DiscardReason::kWrongEpoch;
+  const bssl::DTLS1_BITMAP& seen = impl->d1->bitmap;
+  // It counts with the epoch in front.
+  const uint64_t number = uint64_t{epoch} << 48 | sequence;
+  if (number > seen.max_seq_num) return DiscardReason::kBadMac;
+  const uint64_t age = seen.max_seq_num - number;
+  return age >= sizeof(seen.map) * 8 || ((seen.map >> age) & 1) != 0
+             ? DiscardReason::kReplay
+             : DiscardReason::kBadMac;
+#endif
 }
 
 size_t SealOverhead(const SSL* ssl) { return SSL_max_seal_overhead(ssl); }

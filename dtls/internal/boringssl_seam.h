@@ -20,6 +20,9 @@ namespace cordon::dtls::internal {
 // the sequence number of the record of that hello.
 void ContinueAfterHelloVerifyRequest(SSL* ssl, uint64_t hello_record_sequence);
 
+// The `ssl` negotiates no SRTP profile, whatever its context has.
+void ClearSrtpProfiles(SSL* ssl);
+
 enum class OpenResult {
   kOpened,     // `*plaintext` is a part of the record, decrypted in place
   kDiscarded,  // a replay, of another epoch, forged, or not a record
@@ -30,6 +33,12 @@ enum class OpenResult {
 // its handshake with DTLS 1.2. `record` is exactly one record.
 OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
                                  absl::Span<uint8_t>* plaintext);
+
+enum class DiscardReason { kWrongEpoch, kReplay, kBadMac };
+
+// Why `OpenApplicationRecord` has just discarded the record with this epoch and
+// sequence number.
+DiscardReason ReasonOfDiscard(SSL* ssl, uint16_t epoch, uint64_t sequence);
 
 // Bytes that sealing adds to a message.
 size_t SealOverhead(const SSL* ssl);

@@ -1,11 +1,10 @@
 #include "cordon/dtls/internal/context_state.h"
 
-#include <openssl/bio.h>
+#include <openssl/digest.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/mem.h>
-#include <openssl/pem.h>
 #include <openssl/pool.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/stack.h>
 #include <openssl/x509.h>
@@ -18,7 +17,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
-#include "cordon/dtls/internal/cipher_list.h"
 #include "cordon/dtls/internal/ssl_callbacks.h"
 
 namespace cordon::dtls::internal {
@@ -43,119 +41,11 @@ int ContextIndex() {
   return index;
 }
 
-std::string LastSslError() {
-  const uint32_t error = ERR_peek_last_error();
-  const char* reason = ERR_reason_error_string(error);
-  ERR_clear_error();
-  return reason == nullptr ? "unknown error" : reason;
-}
-
-bssl::UniquePtr<CRYPTO_BUFFER> ToBuffer(X509* certificate) {
-  uint8_t* der = nullptr;
-  const int size = i2d_X509(certificate, &der);
-  if (size < 0) return nullptr;
-  bssl::UniquePtr<CRYPTO_BUFFER> buffer(
-      CRYPTO_BUFFER_new(der, static_cast<size_t>(size), nullptr));
-  OPENSSL_free(der);
-  return buffer;
-}
-
-absl::StatusOr<LoadedCertificate> Load(const Certificate& certificate,
-                                       absl::string_view what) {
-  absl::StatusOr<std::vector<bssl::UniquePtr<X509>>> chain =
-      ParseCertificates(certificate.chain_pem, what);
-  if (!chain.ok()) return chain.status();
-  LoadedCertificate loaded;
-  for (const bssl::UniquePtr<X509>& c : *chain) {
-    loaded.chain.push_back(ToBuffer(c.get()));
+void Wipe(Certificate& certificate) {
+  for (std::string* secret :
+       {&certificate.key_pem, &certificate.key_password}) {
+    OPENSSL_cleanse(secret->data(), secret->size());
   }
-  loaded.leaf = std::move(chain->front());
-
-  bssl::UniquePtr<BIO> bio(
-      BIO_new_mem_buf(certificate.key_pem.data(),
-                      static_cast<ossl_ssize_t>(certificate.key_pem.size())));
-  // Without a password: never asks on a terminal.
-  auto no_password = [](char*, int, int, void*) { return 0; };
-  loaded.key.reset(
-      PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
-  if (loaded.key == nullptr) {
-    const bool encrypted =
-        certificate.key_pem.find("ENCRYPTED") != std::string::npos;
-    ERR_clear_error();
-    return absl::InvalidArgumentError(absl::StrCat(
-        "the private key of ", what,
-        encrypted ? " is encrypted: decrypt it first"
-                  : " cannot be read: it must be a private key in PEM form"));
-  }
-  bssl::UniquePtr<EVP_PKEY> of_certificate(X509_get_pubkey(loaded.leaf.get()));
-  if (of_certificate == nullptr ||
-      EVP_PKEY_cmp(of_certificate.get(), loaded.key.get()) != 1) {
-    ERR_clear_error();
-    return absl::InvalidArgumentError(
-        absl::StrCat("the private key does not fit ", what, " (",
-                     SubjectOf(loaded.leaf.get()), ")"));
-  }
-  return loaded;
-}
-
-absl::StatusOr<std::vector<uint8_t>> AlpnWire(
-    const std::vector<std::string>& protocols) {
-  std::vector<uint8_t> wire;
-  for (const std::string& protocol : protocols) {
-    if (protocol.empty() || protocol.size() > 255) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("the ALPN protocol \"", protocol,
-                       "\" must have from 1 to 255 bytes"));
-    }
-    wire.push_back(static_cast<uint8_t>(protocol.size()));
-    wire.insert(wire.end(), protocol.begin(), protocol.end());
-  }
-  return wire;
-}
-
-absl::Status CheckSession(const SessionOptions& session) {
-  if (session.mtu < kMinMtu || session.mtu > kMaxMtu) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("session.mtu is ", session.mtu, "; it must be from ",
-                     kMinMtu, " to ", kMaxMtu));
-  }
-  if (session.handshake_deadline <= absl::ZeroDuration()) {
-    return absl::InvalidArgumentError(
-        "session.handshake_deadline must be positive");
-  }
-  if (session.retransmission_timeout < absl::Milliseconds(10) ||
-      session.retransmission_timeout > absl::Minutes(1)) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("session.retransmission_timeout is ",
-                     absl::FormatDuration(session.retransmission_timeout),
-                     "; it must be from 10ms to 1min"));
-  }
-  if (session.max_retransmission_timeout < session.retransmission_timeout) {
-    return absl::InvalidArgumentError(
-        "session.max_retransmission_timeout must not be less than "
-        "session.retransmission_timeout");
-  }
-  if (session.max_queued_messages == 0 || session.max_queued_bytes == 0) {
-    return absl::InvalidArgumentError(
-        "session.max_queued_messages and session.max_queued_bytes must not be "
-        "0");
-  }
-  return absl::OkStatus();
-}
-
-absl::Status CheckPsk(const PreSharedKey& psk) {
-  if (psk.identity.empty() || psk.identity.size() > PSK_MAX_IDENTITY_LEN ||
-      psk.identity.find('\0') != std::string::npos) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the identity of a pre-shared key must have from 1 to ",
-                     PSK_MAX_IDENTITY_LEN, " characters"));
-  }
-  if (psk.key.empty() || psk.key.size() > PSK_MAX_PSK_LEN) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the pre-shared key of \"", psk.identity,
-                     "\" must have from 1 to ", PSK_MAX_PSK_LEN, " bytes"));
-  }
-  return absl::OkStatus();
 }
 
 }  // namespace
@@ -180,54 +70,168 @@ const std::vector<uint8_t>* ContextState::FindPsk(
   return found == psks_.end() ? nullptr : &found->second;
 }
 
-const LoadedCertificate* ContextState::ChooseCertificate(
+absl::StatusOr<PreSharedKey> ContextState::ClientPsk(
+    const std::string& hint) const {
+  if (psk_for_hint_ == nullptr) return client_psk_;
+  absl::StatusOr<PreSharedKey> key = psk_for_hint_(hint);
+  if (!key.ok()) return key.status();
+  if (absl::Status status = CheckPsk(*key); !status.ok()) return status;
+  return key;
+}
+
+std::shared_ptr<const LoadedCertificate> ContextState::ChooseCertificate(
     const char* server_name) const {
-  if (certificates_.empty()) return nullptr;
-  if (server_name != nullptr && certificates_.size() > 1) {
-    for (const LoadedCertificate& c : certificates_) {
+  std::shared_ptr<const std::vector<LoadedCertificate>> all;
+  {
+    absl::ReaderMutexLock lock(&mutex_);
+    all = certificates_;
+  }
+  if (all == nullptr) return nullptr;
+  const LoadedCertificate* chosen = &all->front();
+  if (server_name != nullptr && all->size() > 1) {
+    for (const LoadedCertificate& c : *all) {
       if (X509_check_host(c.leaf.get(), server_name, std::strlen(server_name),
                           X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
                               X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
                           nullptr) == 1) {
-        return &c;
+        chosen = &c;
+        break;
       }
     }
   }
-  return &certificates_.front();
+  return {std::move(all), chosen};
 }
 
-absl::Status ContextState::Init(const std::string& ciphers, bool certificates,
-                                bool psk,
-                                const std::vector<std::string>& alpn) {
+absl::Status ContextState::ReplaceCertificates(
+    std::vector<Certificate> certificates) {
+  auto loaded = std::make_shared<std::vector<LoadedCertificate>>();
+  for (size_t i = 0; i < certificates.size(); ++i) {
+    absl::StatusOr<LoadedCertificate> one =
+        LoadForUse(certificates[i], certificates.size() == 1
+                                        ? std::string("the certificate")
+                                        : absl::StrCat("certificate ", i + 1));
+    Wipe(certificates[i]);
+    if (!one.ok()) return one.status();
+    loaded->push_back(*std::move(one));
+  }
+  if (loaded->empty()) {
+    return absl::InvalidArgumentError("there is no certificate to use instead");
+  }
+  absl::MutexLock lock(&mutex_);
+  certificates_ = std::move(loaded);
+  return absl::OkStatus();
+}
+
+std::vector<std::string> ContextState::LeafCertificates() const {
+  absl::ReaderMutexLock lock(&mutex_);
+  std::vector<std::string> leaves;
+  if (certificates_ == nullptr) return leaves;
+  for (const LoadedCertificate& c : *certificates_) {
+    const CRYPTO_BUFFER* leaf = c.chain.front().get();
+    leaves.emplace_back(reinterpret_cast<const char*>(CRYPTO_BUFFER_data(leaf)),
+                        CRYPTO_BUFFER_len(leaf));
+  }
+  return leaves;
+}
+
+absl::Status ContextState::Init(const ProtocolOptions& options,
+                                bool certificates, bool psk) {
   if (absl::Status status = CheckSession(session_); !status.ok()) {
     return status;
   }
+  if (absl::Status status = CheckVersions(options); !status.ok()) {
+    return status;
+  }
+  wall_clock_ = options.wall_clock;
+  key_log_ = options.key_log;
   context_.reset(SSL_CTX_new(DTLS_method()));
   SSL_CTX* ctx = context_.get();
   if (ctx == nullptr) return absl::ResourceExhaustedError("out of memory");
   SSL_CTX_set_ex_data(ctx, ContextIndex(), this);
   SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION);
   SSL_CTX_set_max_proto_version(ctx, DTLS1_2_VERSION);
-  SSL_CTX_set_options(ctx, SSL_OP_NO_QUERY_MTU | SSL_OP_NO_TICKET |
-                               SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_options(ctx, SSL_OP_NO_QUERY_MTU);
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 
-  absl::StatusOr<std::string> list = CipherList(ciphers, certificates, psk);
-  if (!list.ok()) return list.status();
-  if (SSL_CTX_set_strict_cipher_list(ctx, list->c_str()) != 1) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("the cipher suites \"", ciphers,
-                     "\" cannot be used: ", LastSslError()));
-  }
+  const SettingsTarget target = {.ctx = ctx};
+  absl::Status status = SetCiphers(target, options.ciphers, certificates, psk);
+  status.Update(SetGroups(target, options.groups));
+  status.Update(SetSrtpProfiles(target, options.srtp_profiles));
+  if (!status.ok()) return status;
   SSL_CTX_set_verify_algorithm_prefs(ctx, kSignatureAlgorithms.data(),
                                      kSignatureAlgorithms.size());
   SSL_CTX_set_signing_algorithm_prefs(ctx, kSignatureAlgorithms.data(),
                                       kSignatureAlgorithms.size());
 
-  absl::StatusOr<std::vector<uint8_t>> wire = AlpnWire(alpn);
+  absl::StatusOr<std::vector<uint8_t>> wire = AlpnWire(options.alpn);
   if (!wire.ok()) return wire.status();
   alpn_wire_ = *std::move(wire);
   InstallCallbacks(ctx, *this);
+  return absl::OkStatus();
+}
+
+absl::Status ContextState::InitVerification(const VerificationOptions& options,
+                                            const TrustAnchors& trust,
+                                            PeerVerifier::Peer peer) {
+  if (absl::Status status = CheckChainDepth(options.max_chain_depth);
+      !status.ok()) {
+    return status;
+  }
+  verification_mode_ = options.mode;
+  if (options.mode == PeerVerification::kAuto) {
+    verification_mode_ = peer == PeerVerifier::Peer::kServer
+                             ? PeerVerification::kVerify
+                         : trust.empty() ? PeerVerification::kNone
+                                         : PeerVerification::kQuery;
+  }
+  max_chain_depth_ = options.max_chain_depth;
+  ignored_ = options.ignored;
+  absl::StatusOr<PeerVerifier> verifier =
+      PeerVerifier::Create(trust, options, peer);
+  if (!verifier.ok()) return verifier.status();
+  verifier_ = *std::move(verifier);
+  return absl::OkStatus();
+}
+
+absl::Status ContextState::InitResumption(const ServerOptions& options) {
+  SSL_CTX* ctx = context_.get();
+  if (!options.session_tickets) SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
+  if (options.session_lifetime < absl::Seconds(1) ||
+      options.session_lifetime > absl::Hours(24 * 7)) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "session_lifetime is ", absl::FormatDuration(options.session_lifetime),
+        "; it must be from 1s to 168h"));
+  }
+  SSL_CTX_set_timeout(ctx, static_cast<uint32_t>(
+                               absl::ToInt64Seconds(options.session_lifetime)));
+  if (options.session_ids) {
+    if (options.max_session_ids == 0) {
+      return absl::InvalidArgumentError(
+          "max_session_ids is 0: set session_ids to false to keep none");
+    }
+    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER);
+    SSL_CTX_sess_set_cache_size(ctx, options.max_session_ids);
+  }
+  const std::string& secret = options.session_ticket_secret;
+  if (!secret.empty() && secret.size() < TicketKeys::kMinSecretBytes) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "session_ticket_secret has ", secret.size(),
+        " bytes; it needs at least ", TicketKeys::kMinSecretBytes));
+  }
+  if (options.session_tickets) {
+    ticket_keys_ = std::make_unique<TicketKeys>(WallNow());
+    if (!secret.empty()) ticket_keys_->Rotate(secret, WallNow());
+    SSL_CTX_set_tlsext_ticket_key_cb(ctx, TicketKey);
+  }
+  // A session that was begun under other rules is not resumed.
+  const std::string rules =
+      absl::StrCat(PeerVerificationName(verification_mode_), "\n",
+                   options.client_trust.system ? "system\n" : "\n",
+                   options.client_trust.pem);
+  std::array<uint8_t, SHA256_DIGEST_LENGTH> digest;
+  SHA256(reinterpret_cast<const uint8_t*>(rules.data()), rules.size(),
+         digest.data());
+  SSL_CTX_set_session_id_context(ctx, digest.data(), digest.size());
   return absl::OkStatus();
 }
 
@@ -238,24 +242,24 @@ absl::StatusOr<std::shared_ptr<ContextState>> ContextState::Server(
   state->session_ = options.session;
   state->cookies_ = options.cookies;
   state->cookie_ = options.cookie;
-  state->wall_clock_ = std::move(options.wall_clock);
+  state->psk_lookup_ = options.psk_lookup;
   if (absl::Status status = CookieExchange::Create(options.cookie).status();
       !status.ok()) {
     return status;
   }
-  if (options.certificates.empty() && options.pre_shared_keys.empty()) {
+  if (options.certificates.empty() && options.pre_shared_keys.empty() &&
+      !options.psk_lookup) {
     return absl::InvalidArgumentError(
         "a server needs a certificate or a pre-shared key");
   }
-  for (size_t i = 0; i < options.certificates.size(); ++i) {
-    absl::StatusOr<LoadedCertificate> loaded = Load(
-        options.certificates[i], options.certificates.size() == 1
-                                     ? std::string("the certificate")
-                                     : absl::StrCat("certificate ", i + 1));
-    if (!loaded.ok()) return loaded.status();
-    state->certificates_.push_back(*std::move(loaded));
-    std::string& pem = options.certificates[i].key_pem;
-    OPENSSL_cleanse(pem.data(), pem.size());
+  const bool certificates = !options.certificates.empty();
+  state->certificates_expected_ = certificates;
+  if (certificates) {
+    if (absl::Status status =
+            state->ReplaceCertificates(std::move(options.certificates));
+        !status.ok()) {
+      return status;
+    }
   }
   for (PreSharedKey& psk : options.pre_shared_keys) {
     if (absl::Status status = CheckPsk(psk); !status.ok()) return status;
@@ -265,45 +269,53 @@ absl::StatusOr<std::shared_ptr<ContextState>> ContextState::Server(
     }
     OPENSSL_cleanse(psk.key.data(), psk.key.size());
   }
-  if (absl::Status status =
-          state->Init(options.ciphers, !state->certificates_.empty(),
-                      !state->psks_.empty(), options.alpn);
-      !status.ok()) {
+  const bool psk = state->has_psk();
+  absl::Status status =
+      state->Init(ProtocolOptions(options), certificates, psk);
+  if (status.ok()) {
+    status = state->InitVerification(options.verification, options.client_trust,
+                                     PeerVerifier::Peer::kClient);
+  }
+  if (status.ok()) status = state->InitResumption(options);
+  if (!status.ok()) return status;
+  SSL_CTX* ctx = state->context_.get();
+  if (!options.prefer_client_ciphers) {
+    SSL_CTX_set_options(ctx, SSL_OP_CIPHER_SERVER_PREFERENCE);
+  }
+  if (status = CheckPskHint(options.psk_identity_hint); !status.ok()) {
     return status;
   }
-  SSL_CTX* ctx = state->context_.get();
   if (!options.psk_identity_hint.empty() &&
       SSL_CTX_use_psk_identity_hint(ctx, options.psk_identity_hint.c_str()) !=
           1) {
     ERR_clear_error();
-    return absl::InvalidArgumentError("psk_identity_hint is too long");
+    return absl::ResourceExhaustedError("out of memory");
   }
-  if (options.client_authentication != ClientAuthentication::kNone) {
-    if (options.client_trust.empty()) {
-      return absl::InvalidArgumentError(
-          "client certificates are asked for, but client_trust says of nobody "
-          "that he may issue them");
-    }
-    absl::StatusOr<PeerVerifier> verifier =
-        PeerVerifier::Create(options.client_trust, PeerVerifier::Peer::kClient);
-    if (!verifier.ok()) return verifier.status();
-    state->verifier_ = *std::move(verifier);
-    bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> names(sk_CRYPTO_BUFFER_new_null());
-    for (const std::string& name : state->verifier_->anchor_names()) {
-      bssl::PushToStack(names.get(),
-                        bssl::UniquePtr<CRYPTO_BUFFER>(CRYPTO_BUFFER_new(
-                            reinterpret_cast<const uint8_t*>(name.data()),
-                            name.size(), nullptr)));
-    }
-    SSL_CTX_set0_client_CAs(ctx, names.release());
-    SSL_CTX_set_custom_verify(
-        ctx,
-        SSL_VERIFY_PEER |
-            (options.client_authentication == ClientAuthentication::kRequire
-                 ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT
-                 : 0),
-        VerifyCallback);
+  const PeerVerification mode = state->verification_mode_;
+  if ((mode == PeerVerification::kVerify ||
+       mode == PeerVerification::kVerifyIfGiven) &&
+      options.client_trust.empty()) {
+    return absl::InvalidArgumentError(
+        "client certificates are verified, but client_trust says of nobody "
+        "that he may issue them");
   }
+  state->policy_.client_certificate = mode;
+  state->policy_.trust = options.client_trust;
+  state->policy_.max_chain_depth = state->max_chain_depth_;
+  state->policy_.blocked = options.verification.blocked;
+  for (const IgnoredError& error : options.verification.ignored) {
+    if (error.certificate.empty()) {
+      state->policy_.tolerated.push_back({.error = error.code});
+    }
+  }
+  bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> names(sk_CRYPTO_BUFFER_new_null());
+  for (const std::string& name : state->verifier_->anchor_names()) {
+    bssl::PushToStack(names.get(),
+                      bssl::UniquePtr<CRYPTO_BUFFER>(CRYPTO_BUFFER_new(
+                          reinterpret_cast<const uint8_t*>(name.data()),
+                          name.size(), nullptr)));
+  }
+  SSL_CTX_set0_client_CAs(ctx, names.release());
   return state;
 }
 
@@ -311,43 +323,48 @@ absl::StatusOr<std::shared_ptr<ContextState>> ContextState::Client(
     ClientOptions options) {
   std::shared_ptr<ContextState> state(new ContextState());
   state->session_ = options.session;
-  state->wall_clock_ = std::move(options.wall_clock);
-  const bool psk = !options.pre_shared_key.identity.empty() ||
-                   !options.pre_shared_key.key.empty();
-  if (psk) {
+  bool psk = options.psk_for_hint != nullptr;
+  if (!options.pre_shared_key.identity.empty() ||
+      !options.pre_shared_key.key.empty()) {
+    if (psk) {
+      return absl::InvalidArgumentError(
+          "pre_shared_key and psk_for_hint: give one of them");
+    }
     if (absl::Status status = CheckPsk(options.pre_shared_key); !status.ok()) {
       return status;
     }
+    psk = true;
     state->client_psk_ = options.pre_shared_key;
     OPENSSL_cleanse(options.pre_shared_key.key.data(),
                     options.pre_shared_key.key.size());
   }
+  state->psk_for_hint_ = std::move(options.psk_for_hint);
   const bool certificates = !psk || !options.trust.empty();
+  state->certificates_expected_ = certificates;
   if (absl::Status status =
-          state->Init(options.ciphers, certificates, psk, options.alpn);
+          state->Init(ProtocolOptions(options), certificates, psk);
       !status.ok()) {
     return status;
   }
-  SSL_CTX* ctx = state->context_.get();
-  if (!options.certificate.chain_pem.empty() ||
-      !options.certificate.key_pem.empty()) {
+  if (!options.certificate.empty()) {
     absl::StatusOr<LoadedCertificate> loaded =
-        Load(options.certificate, "the client's certificate");
+        LoadForUse(options.certificate, "the client's certificate");
     if (!loaded.ok()) return loaded.status();
-    state->certificates_.push_back(*std::move(loaded));
-    std::string& pem = options.certificate.key_pem;
-    OPENSSL_cleanse(pem.data(), pem.size());
+    auto all = std::make_shared<std::vector<LoadedCertificate>>();
+    all->push_back(*std::move(loaded));
+    Wipe(options.certificate);
+    absl::MutexLock lock(&state->mutex_);
+    state->certificates_ = std::move(all);
   }
-  if (options.verify_server) {
-    if (certificates && options.trust.empty()) options.trust.system = true;
-    state->needs_server_name_ = certificates;
-    absl::StatusOr<PeerVerifier> verifier =
-        PeerVerifier::Create(options.trust, PeerVerifier::Peer::kServer);
-    if (!verifier.ok()) return verifier.status();
-    state->verifier_ = *std::move(verifier);
+  if (certificates && options.trust.empty() &&
+      options.verification.mode != PeerVerification::kNone) {
+    options.trust.system = true;
   }
-  SSL_CTX_set_custom_verify(
-      ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, VerifyCallback);
+  if (absl::Status status = state->InitVerification(
+          options.verification, options.trust, PeerVerifier::Peer::kServer);
+      !status.ok()) {
+    return status;
+  }
   return state;
 }
 

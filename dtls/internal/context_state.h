@@ -3,10 +3,7 @@
 #define CORDON_DTLS_INTERNAL_CONTEXT_STATE_H_
 
 #include <openssl/base.h>
-#include <openssl/evp.h>
-#include <openssl/pool.h>
 #include <openssl/ssl.h>
-#include <openssl/x509.h>
 
 #include <functional>
 #include <memory>
@@ -14,23 +11,21 @@
 #include <string>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/internal/peer_verifier.h"
+#include "cordon/dtls/internal/ssl_settings.h"
+#include "cordon/dtls/internal/ticket_keys.h"
 #include "cordon/dtls/options.h"
+#include "cordon/dtls/policy.h"
 
 namespace cordon::dtls::internal {
 
-// A certificate that is ready for use.
-struct LoadedCertificate {
-  std::vector<bssl::UniquePtr<CRYPTO_BUFFER>> chain;
-  bssl::UniquePtr<EVP_PKEY> key;
-  bssl::UniquePtr<X509> leaf;
-};
-
-// Immutable once made.
+// Immutable once made, but for what its functions say that they replace.
 class ContextState {
  public:
   static absl::StatusOr<std::shared_ptr<ContextState>> Server(
@@ -44,42 +39,76 @@ class ContextState {
   const SessionOptions& session() const { return session_; }
   bool cookies() const { return cookies_; }
   const CookieOptions& cookie() const { return cookie_; }
-  // Null if peers are not verified.
-  const PeerVerifier* verifier() const {
-    return verifier_.has_value() ? &*verifier_ : nullptr;
-  }
+  const PeerVerifier& verifier() const { return *verifier_; }
+  // Resolved: never `kAuto`.
+  PeerVerification verification_mode() const { return verification_mode_; }
+  int max_chain_depth() const { return max_chain_depth_; }
+  const std::vector<IgnoredError>& ignored() const { return ignored_; }
+  // What a server's options say about its clients.
+  const Policy& policy() const { return policy_; }
   absl::Time WallNow() const;
-  // True for a client that may be shown a certificate and verifies it.
-  bool needs_server_name() const { return needs_server_name_; }
+  // False where there are only ever pre-shared keys.
+  bool certificates_expected() const { return certificates_expected_; }
+  bool has_psk() const {
+    return is_server_ ? psk_lookup_ || !psks_.empty() : has_client_psk();
+  }
+  const std::function<void(absl::string_view)>& key_log() const {
+    return key_log_;
+  }
 
   // The key of `identity`, or null.
   const std::vector<uint8_t>* FindPsk(const std::string& identity) const;
-  // A client's only identity, or null.
-  const PreSharedKey* client_psk() const {
-    return client_psk_.identity.empty() ? nullptr : &client_psk_;
+  // Keys are looked up by the application, too.
+  bool psk_lookup() const { return psk_lookup_; }
+  bool has_client_psk() const {
+    return psk_for_hint_ != nullptr || !client_psk_.identity.empty();
   }
+  // A client's key for a server that gave `hint`.
+  absl::StatusOr<PreSharedKey> ClientPsk(const std::string& hint) const;
 
   // For the callbacks of an SSL_CTX.
   static ContextState* Of(const SSL* ssl);
 
   const std::vector<uint8_t>& alpn_wire() const { return alpn_wire_; }
-  // The certificate for a client that asks for `server_name`.
-  const LoadedCertificate* ChooseCertificate(const char* server_name) const;
+  // The certificate for a client that asks for `server_name`, or null.
+  std::shared_ptr<const LoadedCertificate> ChooseCertificate(
+      const char* server_name) const;
+  // Thread-safe, also while handshakes are going on: each uses either those
+  // before or those that are given here.
+  absl::Status ReplaceCertificates(std::vector<Certificate> certificates);
+  // Our own certificates in DER, one of each chain.
+  std::vector<std::string> LeafCertificates() const;
+  // Null: a client, or no tickets.
+  TicketKeys* ticket_keys() const { return ticket_keys_.get(); }
 
  private:
   ContextState() = default;
-  absl::Status Init(const std::string& ciphers, bool certificates, bool psk,
-                    const std::vector<std::string>& alpn);
+  absl::Status Init(const ProtocolOptions& options, bool certificates,
+                    bool psk);
+  absl::Status InitVerification(const VerificationOptions& options,
+                                const TrustAnchors& trust,
+                                PeerVerifier::Peer peer);
+  absl::Status InitResumption(const ServerOptions& options);
 
   bool is_server_ = false;
   bssl::UniquePtr<SSL_CTX> context_;
   SessionOptions session_;
-  bool needs_server_name_ = false;
+  bool certificates_expected_ = true;
+  PeerVerification verification_mode_ = PeerVerification::kVerify;
+  int max_chain_depth_ = 0;
+  std::vector<IgnoredError> ignored_;
+  Policy policy_;
+  bool psk_lookup_ = false;
+  std::function<absl::StatusOr<PreSharedKey>(const std::string&)> psk_for_hint_;
+  std::function<void(absl::string_view)> key_log_;
   bool cookies_ = true;
   CookieOptions cookie_;
   std::function<absl::Time()> wall_clock_;
   std::optional<PeerVerifier> verifier_;
-  std::vector<LoadedCertificate> certificates_;
+  mutable absl::Mutex mutex_;
+  std::shared_ptr<const std::vector<LoadedCertificate>> certificates_
+      ABSL_GUARDED_BY(mutex_);
+  std::unique_ptr<TicketKeys> ticket_keys_;
   absl::flat_hash_map<std::string, std::vector<uint8_t>> psks_;
   PreSharedKey client_psk_;
   std::vector<uint8_t> alpn_wire_;

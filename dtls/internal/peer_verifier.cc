@@ -1,21 +1,29 @@
 #include "cordon/dtls/internal/peer_verifier.h"
 
 #include <openssl/bio.h>
+#include <openssl/digest.h>
 #include <openssl/err.h>
 #include <openssl/mem.h>
+#include <openssl/nid.h>
 #include <openssl/pem.h>
 #include <openssl/pool.h>
+#include <openssl/sha.h>
 #include <openssl/ssl.h>
 #include <openssl/stack.h>
 #include <openssl/x509.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <array>
 #include <ctime>
 #include <utility>
 
 #include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "cordon/dtls/internal/readable_name.h"
 #include "cordon/net/base/endpoint.h"
 
 namespace cordon::dtls::internal {
@@ -31,46 +39,71 @@ constexpr std::array<const char*, 3> kSystemTrustFiles = {
 constexpr int kMinRsaBits = 2048;
 
 VerificationErrorCode CodeOf(int error) {
+  using Code = VerificationErrorCode;
   switch (error) {
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+      return Code::kUnableToGetIssuer;
     case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
-      return VerificationErrorCode::kUnableToGetIssuer;
-    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
-      return VerificationErrorCode::kSelfSigned;
-    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
-      return VerificationErrorCode::kSelfSignedInChain;
+      return Code::kUnableToGetLocalIssuer;
     case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
-      return VerificationErrorCode::kUnableToVerifyFirst;
-    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+      return Code::kUnableToVerifyFirst;
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+      return Code::kSelfSigned;
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+      return Code::kSelfSignedInChain;
     case X509_V_ERR_UNABLE_TO_DECRYPT_CERT_SIGNATURE:
+      return Code::kUnableToDecryptSignature;
     case X509_V_ERR_UNABLE_TO_DECODE_ISSUER_PUBLIC_KEY:
-      return VerificationErrorCode::kSignatureInvalid;
+      return Code::kUnableToDecodeIssuerKey;
+    case X509_V_ERR_CERT_SIGNATURE_FAILURE:
+      return Code::kSignatureInvalid;
     case X509_V_ERR_CERT_NOT_YET_VALID:
-      return VerificationErrorCode::kNotYetValid;
+      return Code::kNotYetValid;
     case X509_V_ERR_CERT_HAS_EXPIRED:
-      return VerificationErrorCode::kExpired;
+      return Code::kExpired;
     case X509_V_ERR_ERROR_IN_CERT_NOT_BEFORE_FIELD:
+      return Code::kInvalidNotBefore;
     case X509_V_ERR_ERROR_IN_CERT_NOT_AFTER_FIELD:
-      return VerificationErrorCode::kInvalidDates;
+      return Code::kInvalidNotAfter;
     case X509_V_ERR_CERT_REVOKED:
-      return VerificationErrorCode::kRevoked;
+      return Code::kRevoked;
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+    case X509_V_ERR_DIFFERENT_CRL_SCOPE:
+      return Code::kCrlUnavailable;
+    case X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE:
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_ERROR_IN_CRL_LAST_UPDATE_FIELD:
+    case X509_V_ERR_ERROR_IN_CRL_NEXT_UPDATE_FIELD:
+    case X509_V_ERR_KEYUSAGE_NO_CRL_SIGN:
+    case X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION:
+    case X509_V_ERR_CRL_PATH_VALIDATION_ERROR:
+      return Code::kCrlInvalid;
     case X509_V_ERR_INVALID_CA:
+    case X509_V_ERR_INVALID_NON_CA:
     case X509_V_ERR_KEYUSAGE_NO_CERTSIGN:
-      return VerificationErrorCode::kInvalidCa;
+      return Code::kInvalidCa;
     case X509_V_ERR_PATH_LENGTH_EXCEEDED:
     case X509_V_ERR_CERT_CHAIN_TOO_LONG:
-      return VerificationErrorCode::kPathTooLong;
+      return Code::kPathTooLong;
     case X509_V_ERR_INVALID_PURPOSE:
-      return VerificationErrorCode::kInvalidPurpose;
+      return Code::kInvalidPurpose;
     case X509_V_ERR_CERT_UNTRUSTED:
-      return VerificationErrorCode::kNotTrusted;
+      return Code::kNotTrusted;
     case X509_V_ERR_CERT_REJECTED:
-      return VerificationErrorCode::kRejected;
+      return Code::kRejected;
+    case X509_V_ERR_SUBJECT_ISSUER_MISMATCH:
+      return Code::kSubjectIssuerMismatch;
+    case X509_V_ERR_AKID_SKID_MISMATCH:
+    case X509_V_ERR_AKID_ISSUER_SERIAL_MISMATCH:
+      return Code::kAuthorityKeyMismatch;
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
-      return VerificationErrorCode::kHostNameMismatch;
+      return Code::kHostNameMismatch;
     default:
-      return VerificationErrorCode::kUnspecified;
+      return Code::kUnspecified;
   }
 }
 
@@ -97,20 +130,27 @@ VerificationError MakeError(VerificationErrorCode code, int depth,
   return error;
 }
 
-// What X509_verify_cert reports, one call an error.
+void AddError(std::vector<VerificationError>* errors,
+              VerificationErrorCode code, int depth, X509* certificate,
+              absl::string_view why) {
+  for (const VerificationError& known : *errors) {
+    if (known.code == code && known.depth == depth) return;
+  }
+  errors->push_back(MakeError(code, depth, certificate, why));
+}
+
+// What X509_verify_cert reports, one call an error. Everything is reported, and
+// verification goes on.
 int Collect(int ok, X509_STORE_CTX* context) {
   if (ok == 1) return 1;
-  auto* errors = static_cast<std::vector<VerificationError>*>(
-      X509_STORE_CTX_get_ex_data(context, 0));
   const int error = X509_STORE_CTX_get_error(context);
-  X509* certificate = X509_STORE_CTX_get_current_cert(context);
-  VerificationError found =
-      MakeError(CodeOf(error), X509_STORE_CTX_get_error_depth(context),
-                certificate, X509_verify_cert_error_string(error));
-  for (const VerificationError& known : *errors) {
-    if (known.code == found.code && known.depth == found.depth) return 1;
-  }
-  errors->push_back(std::move(found));
+  const int depth = X509_STORE_CTX_get_error_depth(context);
+  // The lists of the authorities' issuers may be missing.
+  if (error == X509_V_ERR_UNABLE_TO_GET_CRL && depth > 0) return 1;
+  AddError(static_cast<std::vector<VerificationError>*>(
+               X509_STORE_CTX_get_ex_data(context, 0)),
+           CodeOf(error), depth, X509_STORE_CTX_get_current_cert(context),
+           X509_verify_cert_error_string(error));
   return 1;
 }
 
@@ -120,31 +160,204 @@ bool KeyIsWeak(X509* certificate) {
                             EVP_PKEY_bits(key.get()) < kMinRsaBits);
 }
 
-// The peer's own name, as far as SAN goes: RFC 9525 knows no common name.
-bool NameMatches(X509* certificate, absl::string_view name) {
-  if (net::Endpoint::ParseAddress(name).ok()) {
-    return X509_check_ip_asc(certificate, std::string(name).c_str(), 0) == 1;
+// Collisions of MD5 and SHA-1 can be bought (RFC 9325 section 4.1).
+bool SignatureIsWeak(const X509* certificate) {
+  switch (X509_get_signature_nid(certificate)) {
+    case NID_md2WithRSAEncryption:
+    case NID_md4WithRSAEncryption:
+    case NID_md5WithRSAEncryption:
+    case NID_md5WithRSA:
+    case NID_sha1WithRSAEncryption:
+    case NID_sha1WithRSA:
+    case NID_dsaWithSHA1:
+    case NID_ecdsa_with_SHA1:
+      return true;
+    default:
+      return false;
   }
-  return X509_check_host(certificate, name.data(), name.size(),
-                         X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS |
-                             X509_CHECK_FLAG_NEVER_CHECK_SUBJECT,
-                         nullptr) == 1;
+}
+
+bool IsSelfIssued(X509* certificate) {
+  return X509_NAME_cmp(X509_get_subject_name(certificate),
+                       X509_get_issuer_name(certificate)) == 0;
+}
+
+// Weak or blocked certificates and too many of them, in the chain as it was
+// built, from the peer's own to the trusted one.
+void JudgeChain(const STACK_OF(X509) * chain, int max_depth,
+                const absl::flat_hash_set<std::string>& blocked,
+                std::vector<VerificationError>* errors) {
+  const int size = static_cast<int>(sk_X509_num(chain));
+  for (int i = 0; i < size; ++i) {
+    X509* certificate = sk_X509_value(chain, static_cast<size_t>(i));
+    if (KeyIsWeak(certificate)) {
+      AddError(
+          errors, VerificationErrorCode::kWeakKey, i, certificate,
+          absl::StrCat("its RSA key has fewer than ", kMinRsaBits, " bits"));
+    }
+    // Nobody relies on what an anchor says of itself.
+    const bool anchor = i == size - 1 && (i > 0 || IsSelfIssued(certificate));
+    if (!anchor && SignatureIsWeak(certificate)) {
+      AddError(errors, VerificationErrorCode::kWeakSignature, i, certificate,
+               "it is signed with MD5 or SHA-1");
+    }
+    if (!blocked.empty() && blocked.contains(FingerprintOf(certificate))) {
+      AddError(errors, VerificationErrorCode::kBlocked, i, certificate,
+               "it is on the block list");
+    }
+  }
+  // The peer's own and the anchor do not count.
+  if (size - 2 > max_depth) {
+    AddError(errors, VerificationErrorCode::kPathTooLong, max_depth + 1,
+             sk_X509_value(chain, static_cast<size_t>(max_depth + 1)),
+             absl::StrCat("there are ", size - 2,
+                          " authorities below the trusted one; at most ",
+                          max_depth, " are allowed"));
+  }
+}
+
+absl::Status AddCrls(const std::string& pem, X509_STORE* store) {
+  bssl::UniquePtr<BIO> bio(
+      BIO_new_mem_buf(pem.data(), static_cast<ossl_ssize_t>(pem.size())));
+  int count = 0;
+  while (true) {
+    bssl::UniquePtr<X509_CRL> crl(
+        PEM_read_bio_X509_CRL(bio.get(), nullptr, nullptr, nullptr));
+    if (crl == nullptr) break;
+    X509_STORE_add_crl(store, crl.get());
+    ++count;
+  }
+  const uint32_t error = ERR_peek_last_error();
+  const bool at_end = ERR_GET_LIB(error) == ERR_LIB_PEM &&
+                      ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+  ERR_clear_error();
+  if (at_end && count > 0) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("the trust anchors: revocation list ", count + 1,
+                   " cannot be read; is it PEM?"));
+}
+
+std::string Hex(const uint8_t* bytes, size_t size) {
+  return absl::BytesToHexString({reinterpret_cast<const char*>(bytes), size});
+}
+
+absl::Time TimeOf(const ASN1_TIME* time, absl::Time otherwise) {
+  int64_t seconds = 0;
+  if (ASN1_TIME_to_posix(time, &seconds) != 1) return otherwise;
+  return absl::FromUnixSeconds(seconds);
+}
+
+void AddNames(X509* certificate, PeerIdentity* identity) {
+  bssl::UniquePtr<GENERAL_NAMES> names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
+  if (names == nullptr) return;
+  auto text = [](const ASN1_STRING* s) {
+    return std::string(reinterpret_cast<const char*>(ASN1_STRING_get0_data(s)),
+                       static_cast<size_t>(ASN1_STRING_length(s)));
+  };
+  for (size_t i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type == GEN_DNS) {
+      identity->dns_names.push_back(text(name->d.dNSName));
+    } else if (name->type == GEN_URI) {
+      identity->uris.push_back(text(name->d.uniformResourceIdentifier));
+    } else if (name->type == GEN_IPADD) {
+      const std::string bytes = text(name->d.iPAddress);
+      std::array<uint8_t, 16> address = {};
+      if (bytes.size() != 4 && bytes.size() != 16) continue;
+      std::copy(bytes.begin(), bytes.end(), address.begin());
+      identity->ip_addresses.push_back(
+          (bytes.size() == 16
+               ? net::Endpoint::V6(address, 0)
+               : net::Endpoint::V4(
+                     {address[0], address[1], address[2], address[3]}, 0))
+              .AddressToString());
+    }
+  }
 }
 
 }  // namespace
 
 std::string SubjectOf(const X509* certificate) {
-  bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
-  if (bio == nullptr ||
-      X509_NAME_print_ex(
-          bio.get(), X509_get_subject_name(certificate), 0,
-          XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB & ~XN_FLAG_SPC_EQ) < 0) {
+  return ReadableName(X509_get_subject_name(certificate));
+}
+
+std::string FingerprintOf(const X509* certificate) {
+  std::array<uint8_t, EVP_MAX_MD_SIZE> digest;
+  unsigned size = 0;
+  if (X509_digest(certificate, EVP_sha256(), digest.data(), &size) != 1) {
+    ERR_clear_error();
     return "";
   }
-  const uint8_t* text = nullptr;
-  size_t size = 0;
-  BIO_mem_contents(bio.get(), &text, &size);
-  return {reinterpret_cast<const char*>(text), size};
+  return {reinterpret_cast<const char*>(digest.data()), size};
+}
+
+std::string SpkiFingerprintOf(const X509* certificate) {
+  uint8_t* der = nullptr;
+  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
+  if (size < 0) {
+    ERR_clear_error();
+    return "";
+  }
+  std::array<uint8_t, SHA256_DIGEST_LENGTH> digest;
+  SHA256(der, static_cast<size_t>(size), digest.data());
+  OPENSSL_free(der);
+  return {reinterpret_cast<const char*>(digest.data()), digest.size()};
+}
+
+absl::StatusOr<std::string> ParseFingerprint(absl::string_view text) {
+  const std::string hex = absl::StrReplaceAll(text, {{":", ""}});
+  const bool digits = std::all_of(hex.begin(), hex.end(), [](unsigned char c) {
+    return absl::ascii_isxdigit(c);
+  });
+  if (hex.size() != 64 || !digits) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("\"", text,
+                     "\" is no SHA-256 fingerprint: it needs 64 hexadecimal "
+                     "digits"));
+  }
+  return absl::HexStringToBytes(hex);
+}
+
+absl::Status CheckChainDepth(int depth) {
+  if (depth >= 0 && depth <= 100) return absl::OkStatus();
+  return absl::InvalidArgumentError(
+      absl::StrCat("max_chain_depth is ", depth, "; it must be from 0 to 100"));
+}
+
+VerificationError NoCertificateError() {
+  VerificationError error;
+  error.code = VerificationErrorCode::kNoPeerCertificate;
+  error.message = "no certificate: the peer sent none";
+  return error;
+}
+
+PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain) {
+  PeerIdentity identity;
+  for (size_t i = 0; chain != nullptr && i < sk_CRYPTO_BUFFER_num(chain); ++i) {
+    CRYPTO_BUFFER* buffer = sk_CRYPTO_BUFFER_value(chain, i);
+    identity.chain.emplace_back(
+        reinterpret_cast<const char*>(CRYPTO_BUFFER_data(buffer)),
+        CRYPTO_BUFFER_len(buffer));
+    if (i > 0) continue;
+    bssl::UniquePtr<X509> leaf(X509_parse_from_buffer(buffer));
+    if (leaf == nullptr) continue;
+    identity.subject = SubjectOf(leaf.get());
+    identity.issuer = ReadableName(X509_get_issuer_name(leaf.get()));
+    const ASN1_INTEGER* serial = X509_get0_serialNumber(leaf.get());
+    identity.serial = Hex(ASN1_STRING_get0_data(serial),
+                          static_cast<size_t>(ASN1_STRING_length(serial)));
+    identity.fingerprint = absl::BytesToHexString(FingerprintOf(leaf.get()));
+    identity.spki_fingerprint =
+        absl::BytesToHexString(SpkiFingerprintOf(leaf.get()));
+    identity.not_before =
+        TimeOf(X509_get0_notBefore(leaf.get()), absl::InfinitePast());
+    identity.not_after =
+        TimeOf(X509_get0_notAfter(leaf.get()), absl::InfiniteFuture());
+    AddNames(leaf.get(), &identity);
+  }
+  ERR_clear_error();
+  return identity;
 }
 
 absl::StatusOr<std::vector<bssl::UniquePtr<X509>>> ParseCertificates(
@@ -174,9 +387,19 @@ absl::StatusOr<std::vector<bssl::UniquePtr<X509>>> ParseCertificates(
   return certificates;
 }
 
-absl::StatusOr<PeerVerifier> PeerVerifier::Create(const TrustAnchors& anchors,
-                                                  Peer peer) {
+absl::StatusOr<PeerVerifier> PeerVerifier::Create(
+    const TrustAnchors& anchors, const VerificationOptions& options,
+    Peer peer) {
   PeerVerifier verifier(peer);
+  verifier.common_name_fallback_ = options.common_name_fallback;
+  for (const std::string& text : options.blocked) {
+    absl::StatusOr<std::string> fingerprint = ParseFingerprint(text);
+    if (!fingerprint.ok()) {
+      return absl::InvalidArgumentError(absl::StrCat(
+          "verification.blocked: ", fingerprint.status().message()));
+    }
+    verifier.blocked_.insert(*std::move(fingerprint));
+  }
   verifier.store_.reset(X509_STORE_new());
   if (!anchors.pem.empty()) {
     absl::StatusOr<std::vector<bssl::UniquePtr<X509>>> certificates =
@@ -195,44 +418,58 @@ absl::StatusOr<PeerVerifier> PeerVerifier::Create(const TrustAnchors& anchors,
     }
   }
   if (anchors.system) {
-    bool found = false;
+    // A machine without trust store trusts nobody, which is safe.
     for (const char* path : kSystemTrustFiles) {
-      found = found || X509_STORE_load_locations(verifier.store_.get(), path,
-                                                 nullptr) == 1;
+      if (X509_STORE_load_locations(verifier.store_.get(), path, nullptr) ==
+          1) {
+        break;
+      }
     }
     ERR_clear_error();
-    // A machine without trust store trusts nobody, which is safe.
-    (void)found;
   }
   // A trusted certificate need not be a root, nor an authority: pinning a
   // peer's own certificate works.
+  unsigned long flags = X509_V_FLAG_PARTIAL_CHAIN;
+  if (!anchors.crl_pem.empty()) {
+    if (absl::Status status = AddCrls(anchors.crl_pem, verifier.store_.get());
+        !status.ok()) {
+      return status;
+    }
+    flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
+  }
   X509_VERIFY_PARAM_set_flags(X509_STORE_get0_param(verifier.store_.get()),
-                              X509_V_FLAG_PARTIAL_CHAIN);
+                              flags);
   return verifier;
 }
 
+// RFC 9525 knows no common name.
+bool PeerVerifier::NameMatches(X509* certificate,
+                               absl::string_view name) const {
+  if (net::Endpoint::ParseAddress(name).ok()) {
+    return X509_check_ip_asc(certificate, std::string(name).c_str(), 0) == 1;
+  }
+  unsigned flags = X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS;
+  if (!common_name_fallback_) flags |= X509_CHECK_FLAG_NEVER_CHECK_SUBJECT;
+  return X509_check_host(certificate, name.data(), name.size(), flags,
+                         nullptr) == 1;
+}
+
 std::vector<VerificationError> PeerVerifier::Verify(
-    const STACK_OF(CRYPTO_BUFFER) * chain, absl::string_view name,
-    absl::Time now) const {
+    const STACK_OF(CRYPTO_BUFFER) * chain, const Demands& demands) const {
   std::vector<VerificationError> errors;
   bssl::UniquePtr<STACK_OF(X509)> certificates(sk_X509_new_null());
-  for (size_t i = 0; i < sk_CRYPTO_BUFFER_num(chain); ++i) {
+  for (size_t i = 0; chain != nullptr && i < sk_CRYPTO_BUFFER_num(chain); ++i) {
     bssl::UniquePtr<X509> certificate(
         X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(chain, i)));
     if (certificate == nullptr) {
       ERR_clear_error();
-      errors.push_back(MakeError(VerificationErrorCode::kUnspecified,
-                                 static_cast<int>(i), nullptr,
-                                 "it cannot be read"));
+      AddError(&errors, VerificationErrorCode::kUnspecified,
+               static_cast<int>(i), nullptr, "it cannot be read");
       return errors;
     }
     bssl::PushToStack(certificates.get(), std::move(certificate));
   }
-  if (sk_X509_num(certificates.get()) == 0) {
-    errors.push_back(MakeError(VerificationErrorCode::kNoPeerCertificate, 0,
-                               nullptr, "the peer sent none"));
-    return errors;
-  }
+  if (sk_X509_num(certificates.get()) == 0) return {NoCertificateError()};
 
   X509* leaf = sk_X509_value(certificates.get(), 0);
   bssl::UniquePtr<X509_STORE_CTX> context(X509_STORE_CTX_new());
@@ -243,29 +480,24 @@ std::vector<VerificationError> PeerVerifier::Verify(
                                                     ? "ssl_server"
                                                     : "ssl_client") != 1) {
     ERR_clear_error();
-    errors.push_back(MakeError(VerificationErrorCode::kUnspecified, 0, leaf,
-                               "it cannot be verified"));
+    AddError(&errors, VerificationErrorCode::kUnspecified, 0, leaf,
+             "it cannot be verified");
     return errors;
   }
   X509_STORE_CTX_set_ex_data(context.get(), 0, &errors);
   X509_STORE_CTX_set_verify_cb(context.get(), Collect);
-  X509_STORE_CTX_set_time(context.get(), 0, absl::ToTimeT(now));
+  X509_STORE_CTX_set_time(context.get(), 0, absl::ToTimeT(demands.now));
   if (X509_verify_cert(context.get()) != 1 && errors.empty()) {
-    errors.push_back(MakeError(VerificationErrorCode::kUnspecified, 0, leaf,
-                               "it cannot be verified"));
+    AddError(
+        &errors, VerificationErrorCode::kUnspecified, 0, leaf,
+        X509_verify_cert_error_string(X509_STORE_CTX_get_error(context.get())));
   }
-  for (size_t i = 0; i < sk_X509_num(certificates.get()); ++i) {
-    X509* certificate = sk_X509_value(certificates.get(), i);
-    if (KeyIsWeak(certificate)) {
-      errors.push_back(MakeError(VerificationErrorCode::kWeakKeyOrSignature,
-                                 static_cast<int>(i), certificate,
-                                 "its key is too short"));
-    }
-  }
-  if (!name.empty() && !NameMatches(leaf, name)) {
-    errors.push_back(MakeError(VerificationErrorCode::kHostNameMismatch, 0,
-                               leaf,
-                               absl::StrCat("it is not for \"", name, "\"")));
+  const STACK_OF(X509)* built = X509_STORE_CTX_get0_chain(context.get());
+  JudgeChain(built == nullptr ? certificates.get() : built,
+             demands.max_chain_depth, blocked_, &errors);
+  if (!demands.name.empty() && !NameMatches(leaf, demands.name)) {
+    AddError(&errors, VerificationErrorCode::kHostNameMismatch, 0, leaf,
+             absl::StrCat("it is not for \"", demands.name, "\""));
   }
   ERR_clear_error();
   return errors;
@@ -279,6 +511,7 @@ uint8_t AlertFor(const VerificationError& error) {
     case VerificationErrorCode::kRevoked:
       return SSL_AD_CERTIFICATE_REVOKED;
     case VerificationErrorCode::kUnableToGetIssuer:
+    case VerificationErrorCode::kUnableToGetLocalIssuer:
     case VerificationErrorCode::kSelfSigned:
     case VerificationErrorCode::kSelfSignedInChain:
     case VerificationErrorCode::kUnableToVerifyFirst:
@@ -288,6 +521,14 @@ uint8_t AlertFor(const VerificationError& error) {
       return SSL_AD_UNSUPPORTED_CERTIFICATE;
     case VerificationErrorCode::kNoPeerCertificate:
       return SSL_AD_HANDSHAKE_FAILURE;
+    case VerificationErrorCode::kBlocked:
+    case VerificationErrorCode::kRejected:
+    case VerificationErrorCode::kNotPinned:
+    case VerificationErrorCode::kNameNotAllowed:
+    case VerificationErrorCode::kNameDenied:
+      return SSL_AD_ACCESS_DENIED;
+    case VerificationErrorCode::kPskNotAllowed:
+      return SSL_AD_UNKNOWN_PSK_IDENTITY;
     default:
       return SSL_AD_BAD_CERTIFICATE;
   }

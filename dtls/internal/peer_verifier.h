@@ -11,11 +11,14 @@
 #include <string>
 #include <vector>
 
+#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/credentials.h"
 #include "cordon/dtls/error.h"
+#include "cordon/dtls/options.h"
+#include "cordon/dtls/verification.h"
 
 namespace cordon::dtls::internal {
 
@@ -24,16 +27,24 @@ class PeerVerifier {
  public:
   enum class Peer { kServer, kClient };
 
-  // kInvalidArgument: an anchor is not a certificate, or there is none.
+  // What one session asks of its peer.
+  struct Demands {
+    // A DNS name or an IP address that must stand in the certificate's subject
+    // alternative names; empty: any.
+    absl::string_view name = {};
+    int max_chain_depth = 10;
+    absl::Time now = absl::InfinitePast();
+  };
+
+  // kInvalidArgument: an anchor or a list cannot be read.
   static absl::StatusOr<PeerVerifier> Create(const TrustAnchors& anchors,
+                                             const VerificationOptions& options,
                                              Peer peer);
 
-  // The errors of `chain`, the peer's own certificate first; none if it is
-  // good at `now`. `name`, a DNS name or an IP address, must stand in the
-  // certificate's subject alternative names; empty: no name is demanded.
+  // All errors of `chain`, the peer's own certificate first; none if it is
+  // good.
   std::vector<VerificationError> Verify(const STACK_OF(CRYPTO_BUFFER) * chain,
-                                        absl::string_view name,
-                                        absl::Time now) const;
+                                        const Demands& demands) const;
 
   // The names of the anchors in DER, to be sent to clients.
   const std::vector<std::string>& anchor_names() const { return anchor_names_; }
@@ -41,10 +52,32 @@ class PeerVerifier {
  private:
   explicit PeerVerifier(Peer peer) : peer_(peer) {}
 
+  bool NameMatches(X509* certificate, absl::string_view name) const;
+
   Peer peer_;
+  bool common_name_fallback_ = false;
   bssl::UniquePtr<X509_STORE> store_;
+  // SHA-256 fingerprints, binary.
+  absl::flat_hash_set<std::string> blocked_;
   std::vector<std::string> anchor_names_;
 };
+
+// kInvalidArgument unless `depth` is one for `Demands::max_chain_depth`.
+absl::Status CheckChainDepth(int depth);
+
+// The error of a peer that sent no certificate.
+VerificationError NoCertificateError();
+
+// Who the chain says that the peer is, without `errors`.
+PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain);
+
+// SHA-256 of the certificate, and of its SubjectPublicKeyInfo, binary; empty if
+// it cannot be read.
+std::string FingerprintOf(const X509* certificate);
+std::string SpkiFingerprintOf(const X509* certificate);
+
+// A SHA-256 fingerprint in hexadecimal, colons allowed, to binary.
+absl::StatusOr<std::string> ParseFingerprint(absl::string_view text);
 
 // The alert that tells the peer what is wrong (RFC 5246 section 7.2.2).
 uint8_t AlertFor(const VerificationError& error);

@@ -1,8 +1,11 @@
 #include "cordon/dtls/internal/session.h"
 
 #include <algorithm>
+#include <atomic>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
 
 namespace cordon::dtls::internal {
 namespace {
@@ -13,17 +16,28 @@ constexpr size_t kMaxEarlyBytes = 16384;
 // Refusals, each of a flight of ours, before a silent peer is given up.
 constexpr int kMaxRefusals = 3;
 
+// Ids are of the process, so that nobody takes a session for another.
+uint64_t NextId() {
+  static std::atomic<uint64_t> last = 0;
+  return last.fetch_add(1, std::memory_order_relaxed) + 1;
+}
+
 }  // namespace
 
 Session::Session(net::Reactor& reactor, std::shared_ptr<SessionOwner> owner,
                  const net::Path& path, std::unique_ptr<Engine> engine)
     : reactor_(reactor),
       owner_(std::move(owner)),
+      id_(NextId()),
+      opened_(reactor.Now()),
+      last_activity_(opened_),
       path_(path),
       engine_(std::move(engine)) {}
 
 Session::~Session() {
+  hooks_.reset();
   if (engine_->state() == EngineState::kHandshaking ||
+      engine_->state() == EngineState::kVerificationFailed ||
       engine_->state() == EngineState::kConnected ||
       engine_->state() == EngineState::kPeerClosed) {
     engine_->Close(reactor_.Now(), *this);
@@ -39,7 +53,7 @@ absl::Span<uint8_t> Session::Reserve(size_t max_bytes) {
 void Session::Commit(size_t bytes) { socket().Commit(path_, bytes); }
 
 bool Session::OnMessage(absl::Span<const uint8_t> message) {
-  const SessionOptions& options = engine_->context().session();
+  const SessionOptions& options = engine_->session_options();
   if (queue_.size() >= options.max_queued_messages ||
       queued_bytes_ + message.size() > options.max_queued_bytes) {
     return false;
@@ -56,6 +70,7 @@ void Session::OnTimer() {
 }
 
 void Session::OnDatagram(absl::Span<uint8_t> datagram) {
+  last_activity_ = reactor_.Now();
   if (engine_->state() == EngineState::kNotStarted) {
     if (early_.size() < kMaxEarlyDatagrams &&
         early_bytes_ + datagram.size() <= kMaxEarlyBytes) {
@@ -64,6 +79,8 @@ void Session::OnDatagram(absl::Span<uint8_t> datagram) {
     }
     return;
   }
+  // Of the session before.
+  if (awaits_hello_) return;
   engine_->Receive(datagram, reactor_.Now(), *this);
   Update();
 }
@@ -73,10 +90,52 @@ void Session::set_hello_random(absl::Span<const uint8_t> random) {
               hello_random_.begin());
 }
 
+void Session::BeginWith(absl::Span<const uint8_t> random,
+                        std::optional<uint64_t> verified_hello,
+                        absl::Span<uint8_t> datagram) {
+  awaits_hello_ = false;
+  set_hello_random(random);
+  if (verified_hello.has_value()) engine_->ExpectVerifiedHello(*verified_hello);
+  OnDatagram(datagram);
+}
+
 void Session::Supersede() {
+  over_ = true;
   engine_->Abort(
       absl::UnavailableError("the peer has begun a new session instead"));
   Update();
+}
+
+void Session::Terminate(const absl::Status& status, uint8_t alert) {
+  over_ = true;
+  if (engine_->state() == EngineState::kNotStarted) {
+    engine_->Abort(status);
+  } else {
+    engine_->Terminate(status, alert, reactor_.Now(), *this);
+  }
+  Update();
+}
+
+void Session::Describe(SessionSnapshot& snapshot) const {
+  snapshot.id = id_;
+  snapshot.peer = path_.peer;
+  snapshot.local = local();
+  snapshot.state = engine_->state();
+  snapshot.info = engine_->negotiated();
+  snapshot.chain = engine_->peer_chain();
+  snapshot.errors = engine_->verification_errors();
+  // The reactor's clock does not follow the machine's.
+  const absl::Duration ahead = absl::Now() - reactor_.Now();
+  snapshot.opened = opened_ + ahead;
+  snapshot.last_activity = last_activity_ + ahead;
+  snapshot.statistics = engine_->statistics();
+  snapshot.error = engine_->error();
+}
+
+net::Endpoint Session::local() const {
+  const net::Endpoint& bound = owner_->socket().local_endpoint();
+  const net::Endpoint& address = path_.local.address;
+  return address.is_none() ? bound : address.WithPort(bound.port());
 }
 
 void Session::OnRefused(const absl::Status& status) {
@@ -97,18 +156,63 @@ void Session::Update() {
   } else if (!armed() || deadline != Timer::deadline()) {
     reactor_.executor().timers().Arm(*this, deadline);
   }
+  if (!asked_ &&
+      (engine_->verdict_wanted() || engine_->wanted_psk().has_value())) {
+    asked_ = true;
+    hooks_ = std::make_unique<net::TaskScope>(reactor_.executor());
+    hooks_->Spawn(engine_->verdict_wanted() ? Judge() : LookUpPsk());
+  }
   const EngineState state = engine_->state();
   if (state == seen_) return;
-  const bool was_handshaking = seen_ == EngineState::kHandshaking;
-  seen_ = state;
-  if (was_handshaking) {
-    // A peer may close at once: the handshake was good all the same.
-    established_ =
-        state == EngineState::kConnected || state == EngineState::kPeerClosed;
-    owner_->OnHandshakeEnded(*this, established_);
+  const EngineState before = std::exchange(seen_, state);
+  if (state != EngineState::kHandshaking) {
+    if (hooks_ != nullptr) hooks_->RequestStop();
+    if (handshaking_ && state != EngineState::kVerificationFailed) {
+      handshaking_ = false;
+      awaits_hello_ = false;
+      // A peer may close at once: the handshake was good all the same.
+      established_ =
+          state == EngineState::kConnected || state == EngineState::kPeerClosed;
+      absl::Status how = established_ ? absl::OkStatus() : engine_->error();
+      if (!established_ && how.ok()) {
+        how = before == EngineState::kVerificationFailed
+                  ? absl::UnauthenticatedError("the peer was not accepted")
+                  : absl::CancelledError("the handshake was given up");
+      }
+      owner_->OnHandshakeEnded(*this, how);
+    }
   }
+  SetHalfOpen(state == EngineState::kNotStarted ||
+              state == EngineState::kHandshaking ||
+              state == EngineState::kVerificationFailed);
+  owner_->OnStateChanged(*this);
   handshakers_.WakeAll();
   receivers_.WakeAll();
+}
+
+void Session::SetHalfOpen(bool half_open) {
+  if (half_open == half_open_) return;
+  half_open_ = half_open;
+  owner_->OnHalfOpenChanged(*this);
+}
+
+net::Task<void> Session::Judge() {
+  PeerIdentity identity = engine_->peer_identity();
+  identity.endpoint = path_.peer;
+  const VerificationVerdict verdict = co_await owner_->verify_peer()(identity);
+  if (hooks_->stop_requested()) co_return;
+  engine_->GiveVerdict(verdict, reactor_.Now(), *this);
+  Update();
+}
+
+net::Task<void> Session::LookUpPsk() {
+  const std::string identity = *engine_->wanted_psk();
+  absl::StatusOr<std::vector<uint8_t>> key =
+      co_await owner_->psk_lookup()(identity);
+  if (hooks_->stop_requested()) co_return;
+  engine_->GivePsk(key.ok() ? *std::move(key) : std::vector<uint8_t>(),
+                   reactor_.Now(), *this);
+  Update();
 }
 
 absl::Status Session::NotEstablished() const {
@@ -117,6 +221,9 @@ absl::Status Session::NotEstablished() const {
     case EngineState::kHandshaking:
       return absl::FailedPreconditionError(
           "the session is not established: await Handshake() first");
+    case EngineState::kVerificationFailed:
+      return absl::FailedPreconditionError(
+          "the session is not established: its peer could not be verified");
     case EngineState::kClosed:
       return absl::FailedPreconditionError("the session was closed");
     default:
@@ -124,27 +231,98 @@ absl::Status Session::NotEstablished() const {
   }
 }
 
-net::Task<absl::Status> Session::Handshake() {
-  if (engine_->state() == EngineState::kNotStarted) {
-    engine_->Start(reactor_.Now(), *this);
-    seen_ = EngineState::kHandshaking;
-    std::deque<net::PooledBytes> early = std::exchange(early_, {});
-    for (net::PooledBytes& datagram : early) {
-      engine_->Receive(datagram.bytes(), reactor_.Now(), *this);
-    }
-    Update();
+// To `kHandshaking`, with a new session if there was one.
+absl::Status Session::Begin() {
+  if (engine_->state() != EngineState::kNotStarted) {
+    if (absl::Status status = engine_->Restart(); !status.ok()) return status;
   }
+  // What was said before the first handshake; a later one begins with the
+  // peer's next hello.
+  awaits_hello_ = handshook_ && engine_->context().is_server();
+  handshook_ = true;
+  if (awaits_hello_) hello_random_ = {};
+  hooks_.reset();
+  asked_ = false;
+  queue_.clear();
+  queued_bytes_ = 0;
+  handshaking_ = true;
+  seen_ = EngineState::kHandshaking;
+  SetHalfOpen(true);
+  owner_->OnHandshakeBegun();
+  engine_->Start(reactor_.Now(), *this);
+  owner_->OnStateChanged(*this);
+  std::deque<net::PooledBytes> early = std::exchange(early_, {});
+  early_bytes_ = 0;
+  for (net::PooledBytes& datagram : early) {
+    engine_->Receive(datagram.bytes(), reactor_.Now(), *this);
+  }
+  Update();
+  return absl::OkStatus();
+}
+
+net::Task<absl::Status> Session::Handshake() {
+  switch (engine_->state()) {
+    case EngineState::kHandshaking:
+    case EngineState::kConnected:
+      break;
+    case EngineState::kVerificationFailed:
+      co_return absl::FailedPreconditionError(
+          "the handshake rests because the peer could not be verified: resume "
+          "or abort it");
+    default:
+      if (over_) {
+        co_return engine_->state() == EngineState::kFailed
+            ? engine_->error()
+            : absl::FailedPreconditionError("the connection was closed");
+      }
+      if (absl::Status status = Begin(); !status.ok()) co_return status;
+  }
+  co_return co_await AwaitHandshake();
+}
+
+net::Task<absl::Status> Session::AwaitHandshake() {
   while (engine_->state() == EngineState::kHandshaking) {
     if (const bool woken = co_await handshakers_.Wait(); !woken) {
       co_return net::StoppedStatus("Handshake");
     }
   }
-  if (engine_->state() == EngineState::kClosed) {
-    co_return absl::FailedPreconditionError("the session was closed");
+  switch (engine_->state()) {
+    case EngineState::kNotStarted:
+      co_return absl::CancelledError("the handshake was aborted");
+    case EngineState::kClosed:
+      co_return absl::FailedPreconditionError("the session was closed");
+    case EngineState::kPeerClosed:
+      if (established_) co_return absl::OkStatus();
+      break;
+    default:
+      break;
   }
-  co_return established_ && engine_->state() != EngineState::kFailed
-      ? absl::OkStatus()
-      : engine_->error();
+  co_return engine_->error();
+}
+
+net::Task<absl::Status> Session::ResumeHandshake(
+    std::vector<IgnoredError> ignored) {
+  absl::Status status =
+      engine_->ResumeHandshake(ignored, reactor_.Now(), *this);
+  if (!status.ok()) co_return status;
+  Update();
+  co_return co_await AwaitHandshake();
+}
+
+net::Task<absl::Status> Session::AbortHandshake() {
+  absl::Status status = engine_->AbortHandshake(reactor_.Now(), *this);
+  Update();
+  co_return status;
+}
+
+net::Task<absl::Status> Session::Shutdown() {
+  if (engine_->state() != EngineState::kConnected &&
+      engine_->state() != EngineState::kPeerClosed) {
+    co_return NotEstablished();
+  }
+  engine_->Close(reactor_.Now(), *this);
+  Update();
+  co_return absl::OkStatus();
 }
 
 net::Task<absl::StatusOr<size_t>> Session::Receive(
@@ -152,6 +330,9 @@ net::Task<absl::StatusOr<size_t>> Session::Receive(
   if (receiving_) {
     co_return absl::FailedPreconditionError(
         "another receive waits on this connection");
+  }
+  if (messages.empty()) {
+    co_return absl::InvalidArgumentError("there is room for no message");
   }
   while (queue_.empty()) {
     if (engine_->state() != EngineState::kConnected) co_return NotEstablished();
@@ -180,6 +361,7 @@ net::Task<absl::Status> Session::Send(absl::Span<const uint8_t> message) {
       co_return net::StoppedStatus("SendEncrypted");
     }
   }
+  last_activity_ = reactor_.Now();
   co_return engine_->Send(message, *this);
 }
 
@@ -188,6 +370,7 @@ net::Task<absl::Status> Session::Close() {
     engine_->Close(reactor_.Now(), *this);
     Update();
   }
+  over_ = true;
   queue_.clear();
   queued_bytes_ = 0;
   early_.clear();

@@ -8,15 +8,21 @@
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <optional>
 #include <utility>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "cordon/dtls/engine.h"
 #include "cordon/dtls/message.h"
+#include "cordon/dtls/session_hooks.h"
+#include "cordon/dtls/session_snapshot.h"
+#include "cordon/dtls/verification.h"
 #include "cordon/net/reactor/reactor.h"
 #include "cordon/net/task/task.h"
+#include "cordon/net/task/task_scope.h"
 #include "cordon/net/task/wait_queue.h"
 #include "cordon/net/time/timer_wheel.h"
 #include "cordon/net/udp/datagram_socket.h"
@@ -30,7 +36,15 @@ class SessionOwner {
  public:
   virtual ~SessionOwner() = default;
   virtual net::DatagramSocket& socket() = 0;
-  virtual void OnHandshakeEnded(const Session& session, bool ok) = 0;
+  // May be null.
+  virtual const VerifyPeer& verify_peer() const = 0;
+  virtual const PskLookup& psk_lookup() const = 0;
+  virtual void OnHandshakeBegun() {}
+  virtual void OnHandshakeEnded(Session& session, const absl::Status& how) = 0;
+  virtual void OnStateChanged(Session& session) { (void)session; }
+  // `session.half_open()` is another than before. Sessions begin half-open,
+  // which is not told.
+  virtual void OnHalfOpenChanged(Session& session) { (void)session; }
   // The session is being destroyed: deliver nothing to it any more.
   virtual void OnSessionGone(Session& session) = 0;
   // The session was closed by its user.
@@ -47,11 +61,23 @@ class Session final : private EngineOutput, private net::Timer {
   void OnDatagram(absl::Span<uint8_t> datagram);
   // The peer has proved to have begun another session: this one is over.
   void Supersede();
+  // Ends it: its coroutines get `status`, its peer `alert`.
+  void Terminate(const absl::Status& status, uint8_t alert);
   // The network says that the peer's port is closed: anybody may have made it
   // say so. Believed when it is all that is ever heard.
   void OnRefused(const absl::Status& status);
 
+  // A restarted server's peer has come back: its hello, and the number of the
+  // record that it came in if it has shown a good cookie.
+  bool awaits_hello() const { return awaits_hello_; }
+  void BeginWith(absl::Span<const uint8_t> random,
+                 std::optional<uint64_t> verified_hello,
+                 absl::Span<uint8_t> datagram);
+
   net::Task<absl::Status> Handshake();
+  net::Task<absl::Status> ResumeHandshake(std::vector<IgnoredError> ignored);
+  net::Task<absl::Status> AbortHandshake();
+  net::Task<absl::Status> Shutdown();
   net::Task<absl::StatusOr<size_t>> Receive(absl::Span<Message> messages);
   net::Task<absl::Status> Send(absl::Span<const uint8_t> message);
   net::Task<absl::Status> Close();
@@ -60,8 +86,17 @@ class Session final : private EngineOutput, private net::Timer {
   const std::array<uint8_t, 32>& hello_random() const { return hello_random_; }
   void set_hello_random(absl::Span<const uint8_t> random);
 
+  uint64_t id() const { return id_; }
+  // Before the end of its handshake.
+  bool half_open() const { return half_open_; }
+  // Fills `snapshot`, which must be new.
+  void Describe(SessionSnapshot& snapshot) const;
+
+  Engine& engine() { return *engine_; }
   const Engine& engine() const { return *engine_; }
   const net::Path& path() const { return path_; }
+  // The address that the peer talks to, with its port.
+  net::Endpoint local() const;
   net::DatagramSocket& socket() { return owner_->socket(); }
 
  private:
@@ -74,15 +109,31 @@ class Session final : private EngineOutput, private net::Timer {
 
   // After each call of the engine: the timer, and who waits.
   void Update();
+  void SetHalfOpen(bool half_open);
+  absl::Status Begin();
+  net::Task<absl::Status> AwaitHandshake();
+  net::Task<void> Judge();
+  net::Task<void> LookUpPsk();
   absl::Status NotEstablished() const;
 
   net::Reactor& reactor_;
   const std::shared_ptr<SessionOwner> owner_;
+  const uint64_t id_;
+  const absl::Time opened_;
+  absl::Time last_activity_;
+  bool half_open_ = true;
   net::Path path_;
   const std::unique_ptr<Engine> engine_;
   std::array<uint8_t, 32> hello_random_ = {};
   EngineState seen_ = EngineState::kNotStarted;
   bool established_ = false;
+  bool handshaking_ = false;
+  bool handshook_ = false;
+  bool awaits_hello_ = false;
+  // Another session has its peer, or its user has closed it.
+  bool over_ = false;
+  // The application was asked, once in a handshake.
+  bool asked_ = false;
   bool receiving_ = false;
   int refusals_ = 0;
   // Came before `Handshake` was called.
@@ -92,6 +143,9 @@ class Session final : private EngineOutput, private net::Timer {
   size_t queued_bytes_ = 0;
   net::WaitQueue handshakers_;
   net::WaitQueue receivers_;
+  // What the application does in the middle of the handshake. Last: destroyed
+  // first.
+  std::unique_ptr<net::TaskScope> hooks_;
 };
 
 }  // namespace cordon::dtls::internal

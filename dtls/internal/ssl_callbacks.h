@@ -5,22 +5,72 @@
 #include <openssl/ssl.h>
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/credentials.h"
 #include "cordon/dtls/error.h"
+#include "cordon/dtls/internal/ssl_settings.h"
+#include "cordon/dtls/options.h"
+#include "cordon/dtls/verification.h"
 
 namespace cordon::dtls::internal {
 
+class CompiledPolicy;
 class ContextState;
+
+enum class Verdict : uint8_t {
+  kNone,     // no chain was judged yet
+  kPending,  // somebody has to decide
+  kAccepted,
+  kRejected,
+};
 
 // What the callbacks leave for, and take from, the engine of an SSL.
 struct HandshakeNotes {
-  // The name that the peer's certificate must have; empty for none.
+  HandshakeNotes();
+  HandshakeNotes(const HandshakeNotes&) = delete;
+  HandshakeNotes& operator=(const HandshakeNotes&) = delete;
+  ~HandshakeNotes();
+  // For the next handshake.
+  void Reset();
+  void ForgetPsk();
+  // The policy does not let the peer pass because of `error`.
+  void Refuse(VerificationError error);
+
+  // What is asked of the peer.
+  PeerVerification mode = PeerVerification::kVerify;
   std::string verify_name = {};
-  std::vector<VerificationError> verification_errors = {};
+  int max_chain_depth = 0;
+  // Each chain waits for the application's verdict.
+  bool ask_application = false;
+  // A server's, if it has one: instead of the context's verifier.
+  std::shared_ptr<const CompiledPolicy> policy = {};
+  std::vector<IgnoredError> ignored = {};
+
+  // What was found.
+  Verdict verdict = Verdict::kNone;
+  uint8_t reject_alert = 0;
+  // Why the policy refuses the peer; nobody else may let it pass.
+  std::string refusal = {};
+  // Errors that are not ignored, and those that are.
+  std::vector<VerificationError> errors = {};
+  std::vector<VerificationError> tolerated = {};
   bool verified = false;
+
+  // Instead of the context's.
+  std::unique_ptr<LoadedCertificate> certificate = {};
+  std::optional<std::vector<uint8_t>> alpn_wire = {};
+
+  // The key that was looked up for the client that has this identity.
+  PreSharedKey psk = {};
+  std::string psk_hint = {};
+  absl::Status psk_error = {};
+
   int alert_sent = -1;
   int alert_received = -1;
 };
@@ -29,7 +79,14 @@ struct HandshakeNotes {
 void AttachNotes(SSL* ssl, HandshakeNotes* notes);
 
 void InstallCallbacks(SSL_CTX* ctx, const ContextState& state);
+// For SSL_CTX_set_tlsext_ticket_key_cb.
+int TicketKey(SSL* ssl, uint8_t* name, uint8_t* iv, EVP_CIPHER_CTX* cipher,
+              HMAC_CTX* hmac, int encrypt);
 ssl_verify_result_t VerifyCallback(SSL* ssl, uint8_t* out_alert);
+
+// Judges the chain of the peer of `ssl` and sets the verdict and what was
+// found.
+void JudgePeer(const SSL* ssl, HandshakeNotes* notes);
 
 // The time that BoringSSL sees on this thread while the object lives.
 class ScopedTime {

@@ -1,0 +1,329 @@
+// The handshake rests while somebody decides whether the peer may pass.
+//
+// BoringSSL's verification callback answers "not yet" for as long as it takes.
+// It reads nothing in the meantime, so what comes is held, within bounds: the
+// peer repeats what was lost.
+#include <openssl/bytestring.h>
+#include <openssl/nid.h>
+#include <openssl/ssl.h>
+
+#include <algorithm>
+#include <iterator>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "cordon/dtls/engine.h"
+#include "cordon/dtls/internal/context_state.h"
+#include "cordon/dtls/internal/peer_verifier.h"
+
+namespace cordon::dtls {
+namespace {
+
+// Two flights of a client with a long chain.
+constexpr size_t kMaxHeldRecords = 64;
+constexpr size_t kMaxHeldBytes = 32768;
+
+constexpr uint8_t kAlertType = 21;
+constexpr uint8_t kWarning = 1;
+
+// Of one fragment of a handshake message.
+struct FragmentView {
+  uint8_t type = 0;
+  uint32_t message_bytes = 0;
+  uint32_t offset = 0;
+  absl::Span<const uint8_t> body = {};
+};
+
+bool ReadFragment(absl::Span<const uint8_t> bytes, FragmentView* fragment) {
+  CBS cbs;
+  CBS_init(&cbs, bytes.data(), bytes.size());
+  uint16_t sequence = 0;
+  CBS body;
+  if (!CBS_get_u8(&cbs, &fragment->type) ||
+      !CBS_get_u24(&cbs, &fragment->message_bytes) ||
+      !CBS_get_u16(&cbs, &sequence) || !CBS_get_u24(&cbs, &fragment->offset) ||
+      !CBS_get_u24_length_prefixed(&cbs, &body)) {
+    return false;
+  }
+  fragment->body = {CBS_data(&body), CBS_len(&body)};
+  return true;
+}
+
+// The identity in a ClientKeyExchange of a PSK suite (RFC 4279 section 2).
+bool ReadPskIdentity(absl::Span<const uint8_t> body, std::string* identity) {
+  CBS cbs;
+  CBS_init(&cbs, body.data(), body.size());
+  CBS text;
+  if (!CBS_get_u16_length_prefixed(&cbs, &text) || CBS_len(&text) == 0 ||
+      CBS_len(&text) > PSK_MAX_IDENTITY_LEN || CBS_contains_zero_byte(&text)) {
+    return false;
+  }
+  identity->assign(reinterpret_cast<const char*>(CBS_data(&text)),
+                   CBS_len(&text));
+  return true;
+}
+
+absl::Status VerificationStatus(const std::vector<VerificationError>& errors,
+                                uint8_t alert) {
+  absl::Status status = absl::UnauthenticatedError(absl::StrCat(
+      "the peer's certificate cannot be accepted: ",
+      absl::StrJoin(errors, "; ",
+                    [](std::string* out, const VerificationError& e) {
+                      absl::StrAppend(out, e.message);
+                    })));
+  ErrorDetail detail;
+  detail.alert = alert;
+  detail.verification_errors = errors;
+  SetErrorDetail(&status, detail);
+  return status;
+}
+
+}  // namespace
+
+absl::Status Engine::IgnoreVerificationErrors(
+    std::vector<IgnoredError> ignored) {
+  if (state_ != EngineState::kNotStarted &&
+      state_ != EngineState::kHandshaking &&
+      state_ != EngineState::kVerificationFailed) {
+    return absl::FailedPreconditionError(
+        "errors are ignored before the peer is accepted, not afterwards");
+  }
+  ignored_ = std::move(ignored);
+  ResetIgnored();
+  return absl::OkStatus();
+}
+
+bool Engine::RefusesAnonymous() {
+  notes_.errors = NotIgnored({internal::NoCertificateError()}, notes_.ignored);
+  if (notes_.errors.empty()) {
+    notes_.tolerated = {internal::NoCertificateError()};
+    anonymous_accepted_ = true;
+    ApplyVerificationMode(ssl_.get());
+    return false;
+  }
+  state_ = EngineState::kVerificationFailed;
+  error_ = VerificationStatus(notes_.errors, RefusalAlert());
+  return true;
+}
+
+bool Engine::RestsBefore(const internal::RecordView& view) {
+  if (view.epoch != 0 || view.type != internal::kHandshakeType ||
+      !context_.is_server()) {
+    return false;
+  }
+  FragmentView fragment;
+  if (!ReadFragment(view.body, &fragment) || fragment.offset != 0) return false;
+  if (fragment.type == SSL3_MT_CERTIFICATE && fragment.message_bytes == 3 &&
+      notes_.mode == PeerVerification::kVerify && !anonymous_accepted_) {
+    if (!RefusesAnonymous()) return false;
+  } else if (fragment.type == SSL3_MT_CLIENT_KEY_EXCHANGE &&
+             options_.ask_for_psk && !psk_looked_up_) {
+    const SSL_CIPHER* cipher = SSL_get_pending_cipher(ssl_.get());
+    std::string identity;
+    if (cipher == nullptr || SSL_CIPHER_get_auth_nid(cipher) != NID_auth_psk ||
+        !ReadPskIdentity(fragment.body, &identity) ||
+        context_.state()->FindPsk(identity) != nullptr ||
+        (options_.policy != nullptr && !options_.policy->AllowsPsk(identity))) {
+      return false;
+    }
+    wanted_psk_ = std::move(identity);
+  } else {
+    return false;
+  }
+  ReceiveWhileResting(view);
+  return true;
+}
+
+void Engine::ReceiveWhileResting(const internal::RecordView& view) {
+  if (view.epoch == 0 && view.type == kAlertType && !finished_) {
+    if (view.body.size() != 2 ||
+        (view.body[0] == kWarning && view.body[1] != SSL_AD_CLOSE_NOTIFY)) {
+      Count(&SessionStatistics::records_discarded);
+      return;
+    }
+    ErrorDetail detail;
+    detail.alert = view.body[1];
+    detail.alert_received = true;
+    detail.verification_errors = notes_.errors;
+    absl::Status status = absl::UnavailableError(
+        absl::StrCat("the peer gave up before it was judged, with the alert ",
+                     AlertName(view.body[1])));
+    SetErrorDetail(&status, detail);
+    Fail(std::move(status));
+    return;
+  }
+  if (held_.size() >= kMaxHeldRecords ||
+      held_bytes_ + view.whole.size() > kMaxHeldBytes) {
+    Count(&SessionStatistics::records_discarded);
+    return;
+  }
+  held_.emplace_back(view.whole.begin(), view.whole.end());
+  held_bytes_ += view.whole.size();
+}
+
+void Engine::OnVerdictPending() {
+  if (notes_.ask_application) {
+    verdict_wanted_ = true;
+    return;
+  }
+  state_ = EngineState::kVerificationFailed;
+  error_ = VerificationStatus(notes_.errors, RefusalAlert());
+}
+
+// The verdict is there: works off what came in the meantime.
+void Engine::GoOn(absl::Time now) {
+  state_ = EngineState::kHandshaking;
+  error_ = absl::OkStatus();
+  if (finished_) {
+    OnConnected(now);
+  } else {
+    Drive(now);
+  }
+  while (!held_.empty() && !resting() &&
+         (state_ == EngineState::kHandshaking ||
+          state_ == EngineState::kConnected)) {
+    std::vector<uint8_t> record = std::move(held_.front());
+    held_.erase(held_.begin());
+    held_bytes_ -= record.size();
+    internal::RecordView view;
+    if (internal::ReadRecord(record, &view)) {
+      ReceiveRecord(view, absl::MakeSpan(record), now);
+    }
+  }
+}
+
+absl::Status Engine::ResumeHandshake(absl::Span<const IgnoredError> ignored,
+                                     absl::Time now, EngineOutput& output) {
+  if (state_ != EngineState::kVerificationFailed) {
+    return absl::FailedPreconditionError(
+        "nothing to resume: no handshake rests because its peer could not be "
+        "verified");
+  }
+  std::vector<VerificationError> left =
+      NotIgnored(NotIgnored(notes_.errors, notes_.ignored), ignored);
+  if (!left.empty()) return VerificationStatus(left, RefusalAlert());
+  Call call(&output_, output, now);
+  const uint64_t datagrams_before =
+      statistics_.datagrams_sent + statistics_.datagrams_not_sent;
+  std::move(notes_.errors.begin(), notes_.errors.end(),
+            std::back_inserter(notes_.tolerated));
+  notes_.errors.clear();
+  if (SSL_get0_peer_certificates(ssl_.get()) == nullptr) {
+    anonymous_accepted_ = true;
+    ApplyVerificationMode(ssl_.get());
+  } else {
+    notes_.verdict = internal::Verdict::kAccepted;
+  }
+  GoOn(now);
+  UpdateTimer(now, datagrams_before);
+  return absl::OkStatus();
+}
+
+uint8_t Engine::RefusalAlert() const {
+  if (!notes_.errors.empty()) return internal::AlertFor(notes_.errors.front());
+  return verdict_wanted_ ? SSL_AD_CERTIFICATE_UNKNOWN : SSL_AD_USER_CANCELLED;
+}
+
+void Engine::SendRefusal() {
+  if (state_ == EngineState::kHandshaking ||
+      state_ == EngineState::kVerificationFailed) {
+    SSL_send_fatal_alert(ssl_.get(), RefusalAlert());
+  }
+}
+
+absl::Status Engine::AbortHandshake(absl::Time now, EngineOutput& output) {
+  if (state_ != EngineState::kHandshaking &&
+      state_ != EngineState::kVerificationFailed) {
+    return absl::FailedPreconditionError(
+        "nothing to abort: no handshake is going on");
+  }
+  {
+    Call call(&output_, output, now);
+    SendRefusal();
+  }
+  ForgetSession();
+  return Init();
+}
+
+// A session that was begun with a key that has been disabled since.
+void Engine::JudgeResumedPsk() {
+  const char* identity = SSL_get_psk_identity(ssl_.get());
+  if (options_.policy != nullptr && !options_.policy->AllowsPsk(identity)) {
+    notes_.Refuse(internal::CompiledPolicy::PskError(identity));
+  }
+}
+
+absl::Status Engine::RefusalStatus() const {
+  return absl::PermissionDeniedError(
+      absl::StrCat("the policy refuses the peer (version ", policy_version(),
+                   "): ", notes_.refusal));
+}
+
+void Engine::Refuse(absl::Status status) {
+  SSL_send_fatal_alert(ssl_.get(), notes_.reject_alert);
+  ErrorDetail detail;
+  detail.alert = notes_.reject_alert;
+  detail.verification_errors = notes_.errors;
+  SetErrorDetail(&status, detail);
+  Fail(std::move(status));
+}
+
+PeerIdentity Engine::peer_identity() const {
+  PeerIdentity identity =
+      internal::IdentityOf(SSL_get0_peer_certificates(ssl_.get()));
+  identity.is_server = !context_.is_server();
+  identity.expected_name = notes_.verify_name;
+  identity.resumed = SSL_session_reused(ssl_.get()) != 0;
+  identity.errors = notes_.errors;
+  return identity;
+}
+
+void Engine::GiveVerdict(const VerificationVerdict& verdict, absl::Time now,
+                         EngineOutput& output) {
+  if (!verdict_wanted_) return;
+  Call call(&output_, output, now);
+  const uint64_t datagrams_before =
+      statistics_.datagrams_sent + statistics_.datagrams_not_sent;
+  verdict_wanted_ = false;
+  if (verdict.rejects()) {
+    VerificationError error;
+    error.code = VerificationErrorCode::kRejected;
+    error.message = absl::StrCat("rejected: ", verdict.reason());
+    notes_.errors.push_back(std::move(error));
+    notes_.verified = false;
+    notes_.reject_alert = verdict.alert();
+    Refuse(absl::PermissionDeniedError(
+        absl::StrCat("the application rejects the peer: ", verdict.reason())));
+    return;
+  }
+  const bool errors_count = notes_.mode == PeerVerification::kVerify ||
+                            notes_.mode == PeerVerification::kVerifyIfGiven;
+  if (verdict.accepts()) {
+    std::move(notes_.errors.begin(), notes_.errors.end(),
+              std::back_inserter(notes_.tolerated));
+    notes_.errors.clear();
+    notes_.verified = true;
+  } else if (!notes_.errors.empty() && errors_count) {
+    state_ = EngineState::kVerificationFailed;
+    error_ = VerificationStatus(notes_.errors, RefusalAlert());
+    return;
+  }
+  notes_.verdict = internal::Verdict::kAccepted;
+  GoOn(now);
+  UpdateTimer(now, datagrams_before);
+}
+
+void Engine::GivePsk(std::vector<uint8_t> key, absl::Time now,
+                     EngineOutput& output) {
+  if (!wanted_psk_.has_value()) return;
+  Call call(&output_, output, now);
+  const uint64_t datagrams_before =
+      statistics_.datagrams_sent + statistics_.datagrams_not_sent;
+  notes_.psk = {*std::exchange(wanted_psk_, std::nullopt), std::move(key)};
+  psk_looked_up_ = true;
+  GoOn(now);
+  UpdateTimer(now, datagrams_before);
+}
+
+}  // namespace cordon::dtls

@@ -1,0 +1,108 @@
+#include "cordon/dtls/internal/ticket_keys.h"
+
+#include <openssl/cipher.h>
+#include <openssl/digest.h>
+#include <openssl/hkdf.h>
+#include <openssl/hmac.h>
+#include <openssl/mem.h>
+#include <openssl/rand.h>
+
+#include <algorithm>
+
+namespace cordon::dtls::internal {
+
+TicketKeys::Key::~Key() {
+  OPENSSL_cleanse(hmac.data(), hmac.size());
+  OPENSSL_cleanse(cipher.data(), cipher.size());
+}
+
+TicketKeys::Key TicketKeys::RandomKey() {
+  Key key;
+  RAND_bytes(key.name.data(), key.name.size());
+  RAND_bytes(key.hmac.data(), key.hmac.size());
+  RAND_bytes(key.cipher.data(), key.cipher.size());
+  return key;
+}
+
+TicketKeys::Key TicketKeys::KeyOf(absl::string_view secret) {
+  constexpr absl::string_view kLabel = "cordon session tickets";
+  Key key;
+  std::array<uint8_t, 80> bytes;
+  HKDF(bytes.data(), bytes.size(), EVP_sha256(),
+       reinterpret_cast<const uint8_t*>(secret.data()), secret.size(), nullptr,
+       0, reinterpret_cast<const uint8_t*>(kLabel.data()), kLabel.size());
+  std::copy_n(bytes.begin(), 16, key.name.begin());
+  std::copy_n(bytes.begin() + 16, 32, key.hmac.begin());
+  std::copy_n(bytes.begin() + 48, 32, key.cipher.begin());
+  OPENSSL_cleanse(bytes.data(), bytes.size());
+  return key;
+}
+
+TicketKeys::TicketKeys(absl::Time now)
+    : current_(RandomKey()), expires_(now + kLifetime) {}
+
+TicketKeys::~TicketKeys() = default;
+
+void TicketKeys::Replace(Key key, absl::Time now) {
+  previous_.emplace(current_);
+  // If nobody was here when it ended, its tickets have had time already.
+  previous_expires_ = std::min(now, expires_) + kLifetime;
+  current_ = key;
+}
+
+void TicketKeys::Rotate(absl::string_view secret, absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  if (secret.empty()) {
+    Replace(RandomKey(), now);
+    expires_ = now + kLifetime;
+    return;
+  }
+  const Key key = KeyOf(secret);
+  if (key.name != current_.name) Replace(key, now);
+  expires_ = absl::InfiniteFuture();
+}
+
+void TicketKeys::RotateIfOld(absl::Time now) {
+  if (now >= expires_) {
+    Replace(RandomKey(), now);
+    expires_ = now + kLifetime;
+  }
+  if (now >= previous_expires_) previous_.reset();
+}
+
+int TicketKeys::Encrypt(uint8_t name[16], uint8_t* iv, EVP_CIPHER_CTX* cipher,
+                        HMAC_CTX* hmac, absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  RotateIfOld(now);
+  std::copy(current_.name.begin(), current_.name.end(), name);
+  RAND_bytes(iv, EVP_CIPHER_iv_length(EVP_aes_256_cbc()));
+  const bool good =
+      EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), nullptr,
+                         current_.cipher.data(), iv) == 1 &&
+      HMAC_Init_ex(hmac, current_.hmac.data(), current_.hmac.size(),
+                   EVP_sha256(), nullptr) == 1;
+  return good ? 1 : -1;
+}
+
+int TicketKeys::Decrypt(const uint8_t name[16], const uint8_t* iv,
+                        EVP_CIPHER_CTX* cipher, HMAC_CTX* hmac,
+                        absl::Time now) {
+  absl::MutexLock lock(&mutex_);
+  RotateIfOld(now);
+  const Key* key = nullptr;
+  if (std::equal(current_.name.begin(), current_.name.end(), name)) {
+    key = &current_;
+  } else if (previous_.has_value() &&
+             std::equal(previous_->name.begin(), previous_->name.end(), name)) {
+    key = &*previous_;
+  }
+  if (key == nullptr) return 0;
+  const bool good = EVP_DecryptInit_ex(cipher, EVP_aes_256_cbc(), nullptr,
+                                       key->cipher.data(), iv) == 1 &&
+                    HMAC_Init_ex(hmac, key->hmac.data(), key->hmac.size(),
+                                 EVP_sha256(), nullptr) == 1;
+  if (!good) return -1;
+  return key == &current_ ? 1 : 2;
+}
+
+}  // namespace cordon::dtls::internal

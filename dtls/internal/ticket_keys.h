@@ -1,0 +1,65 @@
+// The keys that session tickets are encrypted with (RFC 5077 section 4).
+#ifndef CORDON_DTLS_INTERNAL_TICKET_KEYS_H_
+#define CORDON_DTLS_INTERNAL_TICKET_KEYS_H_
+
+#include <openssl/base.h>
+
+#include <array>
+#include <cstdint>
+#include <optional>
+
+#include "absl/base/thread_annotations.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
+#include "absl/time/time.h"
+
+namespace cordon::dtls::internal {
+
+// The key in use and the one before it, whose tickets are taken for another
+// `kLifetime`, and replaced by new ones. Thread-safe. Wipes its keys.
+class TicketKeys {
+ public:
+  static constexpr size_t kMinSecretBytes = 32;
+  // Random keys are replaced by themselves after this time.
+  static constexpr absl::Duration kLifetime = absl::Hours(24);
+
+  // Random keys.
+  explicit TicketKeys(absl::Time now);
+  ~TicketKeys();
+  TicketKeys(const TicketKeys&) = delete;
+  TicketKeys& operator=(const TicketKeys&) = delete;
+
+  // From now on a key that is made of `secret`, at least `kMinSecretBytes`
+  // long, and stays until the next call; or a random one if it is empty. With
+  // the secret of the key in use nothing changes.
+  void Rotate(absl::string_view secret, absl::Time now);
+
+  // As SSL_CTX_set_tlsext_ticket_key_cb wants it.
+  int Encrypt(uint8_t name[16], uint8_t* iv, EVP_CIPHER_CTX* cipher,
+              HMAC_CTX* hmac, absl::Time now);
+  int Decrypt(const uint8_t name[16], const uint8_t* iv, EVP_CIPHER_CTX* cipher,
+              HMAC_CTX* hmac, absl::Time now);
+
+ private:
+  struct Key {
+    ~Key();
+    std::array<uint8_t, 16> name;
+    std::array<uint8_t, 32> hmac;
+    std::array<uint8_t, 32> cipher;
+  };
+  static Key RandomKey();
+  static Key KeyOf(absl::string_view secret);
+  void Replace(Key key, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void RotateIfOld(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+
+  absl::Mutex mutex_;
+  Key current_ ABSL_GUARDED_BY(mutex_);
+  std::optional<Key> previous_ ABSL_GUARDED_BY(mutex_);
+  // The ends of the two.
+  absl::Time expires_ ABSL_GUARDED_BY(mutex_);
+  absl::Time previous_expires_ ABSL_GUARDED_BY(mutex_) = absl::InfinitePast();
+};
+
+}  // namespace cordon::dtls::internal
+
+#endif  // CORDON_DTLS_INTERNAL_TICKET_KEYS_H_

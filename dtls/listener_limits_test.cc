@@ -1,0 +1,205 @@
+// What a listener does when too many peers begin handshakes.
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/time/time.h"
+#include "cordon/dtls/connection.h"
+#include "cordon/dtls/error.h"
+#include "cordon/dtls/listener_admin.h"
+#include "cordon/net/base/endpoint.h"
+#include "cordon/net/task/status_macros.h"
+#include "cordon/net/task/task_scope.h"
+#include "cordon/testing/served_listener/served_listener.h"
+#include "gtest/gtest.h"
+
+namespace cordon::dtls {
+namespace {
+
+using ::cordon::testing::ServedListener;
+using ::cordon::testing::SimDatagram;
+
+constexpr int kFlood = 100'000;
+
+net::Endpoint Source(int i) {
+  return net::Endpoint::V4(
+      {10, static_cast<uint8_t>(i >> 16), static_cast<uint8_t>(i >> 8),
+       static_cast<uint8_t>(i)},
+      5000);
+}
+
+class ListenerLimitsTest : public ::testing::Test {
+ protected:
+  void ExpectRuns(const ServedListener::Body& body) {
+    EXPECT_EQ(world_.Run(body), absl::OkStatus());
+  }
+  ListenerStatistics Now() { return world_.admin().statistics(); }
+
+  // Clients that come while `silent_` is set get a cookie, send it back, and
+  // are heard of no more.
+  void SilenceSome() {
+    world_.reactor.network().set_filter([this](SimDatagram& d) {
+      if (d.from == ServedListener::At()) {
+        return !heard_.contains(d.to.port()) || d.bytes[13] == 3;
+      }
+      if (silent_) heard_.try_emplace(d.from.port(), 0);
+      auto found = heard_.find(d.from.port());
+      return found == heard_.end() || ++found->second <= 2;
+    });
+  }
+
+  // The first hello of a client, which then gives up.
+  net::Task<absl::StatusOr<std::vector<uint8_t>>> CaptureHello() {
+    std::vector<uint8_t> hello;
+    world_.reactor.network().set_filter([&hello](SimDatagram& d) {
+      if (d.to == ServedListener::At() && hello.empty()) hello = d.bytes;
+      return false;
+    });
+    {
+      CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Open());
+      net::TaskScope scope;
+      scope.Spawn(client.Handshake());
+      co_await ServedListener::Pass(absl::Milliseconds(20));
+      scope.RequestStop();
+      (void)co_await scope.Join();
+    }
+    world_.reactor.network().set_filter(nullptr);
+    co_return hello;
+  }
+
+  // The same hello from many sources.
+  net::Task<void> Flood(const std::vector<uint8_t>& hello) {
+    for (int i = 0; i < kFlood; ++i) {
+      world_.reactor.Inject(Source(i), ServedListener::At(), hello);
+      if (i % 1000 == 999) co_await ServedListener::Pass(absl::Milliseconds(1));
+    }
+    co_await ServedListener::Pass(absl::Milliseconds(20));
+  }
+
+  bool silent_ = false;
+  // How many datagrams of each silent client's port.
+  std::map<uint16_t, int> heard_;
+  ServedListener world_;
+};
+
+// ACCEPTANCE: HD4
+TEST_F(ListenerLimitsTest, TheOldestHandshakeGivesWayToAProvenNewcomer) {
+  world_.listener_options.max_half_open = 2;
+  SilenceSome();
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(Connection established, co_await world_.Connect());
+    silent_ = true;
+    CO_ASSIGN_OR_RETURN(Connection first, co_await world_.Open());
+    CO_ASSIGN_OR_RETURN(Connection second, co_await world_.Open());
+    net::TaskScope silent;
+    silent.Spawn(first.Handshake());
+    silent.Spawn(second.Handshake());
+    co_await ServedListener::Pass(absl::Milliseconds(100));
+    EXPECT_EQ(Now().half_open, 2U);
+    EXPECT_EQ(Now().dropped_max_half_open, 0U);
+    silent_ = false;
+    CO_ASSIGN_OR_RETURN(Connection third, co_await world_.Open());
+    net::TaskScope scope;
+    scope.Spawn(third.Handshake());
+    co_await ServedListener::Pass(absl::Milliseconds(100));
+    EXPECT_EQ(Now().dropped_max_half_open, 1U);
+    EXPECT_EQ(Now().half_open_evicted, 0U);
+    // Its hellos after the grace are served.
+    CO_RETURN_IF_ERROR(co_await scope.Join());
+    EXPECT_EQ(Now().half_open_evicted, 1U);
+    EXPECT_EQ(Now().half_open, 1U);
+    EXPECT_EQ(Now().failures[static_cast<size_t>(HandshakeFailure::kAborted)],
+              1U);
+    EXPECT_EQ(Now().sessions_closed_by_admin, 0U);
+    EXPECT_EQ(world_.ended.size(), 1U);
+    if (!world_.ended.empty()) {
+      EXPECT_TRUE(absl::IsResourceExhausted(world_.ended[0]))
+          << world_.ended[0];
+      EXPECT_EQ(GetErrorDetail(world_.ended[0])->limit, "max_half_open");
+    }
+    CO_RETURN_IF_ERROR(co_await ServedListener::Ask(third, "third"));
+    CO_RETURN_IF_ERROR(co_await ServedListener::Ask(established, "first"));
+    silent.RequestStop();
+    (void)co_await silent.Join();
+    co_return absl::OkStatus();
+  });
+}
+
+TEST_F(ListenerLimitsTest, ASourceAtItsLimitLeavesOthersAlone) {
+  world_.server_options.cookies = false;
+  world_.listener_options.max_half_open_per_source = 2;
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(const std::vector<uint8_t> hello,
+                        co_await CaptureHello());
+    for (uint16_t port : {1, 2, 3}) {
+      world_.reactor.Inject(Source(1).WithPort(port), ServedListener::At(),
+                            hello);
+    }
+    co_await ServedListener::Pass(absl::Milliseconds(20));
+    EXPECT_EQ(Now().half_open, 2U);
+    EXPECT_EQ(Now().dropped_max_half_open_per_source, 1U);
+    world_.reactor.Inject(Source(2), ServedListener::At(), hello);
+    co_await ServedListener::Pass(absl::Milliseconds(20));
+    EXPECT_EQ(Now().half_open, 3U);
+    EXPECT_EQ(Now().dropped_max_half_open_per_source, 1U);
+    // An established session is none of them.
+    CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Connect());
+    EXPECT_EQ(Now().half_open, 3U);
+    co_return co_await ServedListener::Ask(client, "good");
+  });
+}
+
+// ACCEPTANCE: HD4
+TEST_F(ListenerLimitsTest, AFloodWithoutCookiesStopsAtTheLimit) {
+  world_.server_options.cookies = false;
+  world_.listener_options.max_half_open = 64;
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(const std::vector<uint8_t> hello,
+                        co_await CaptureHello());
+    CO_ASSIGN_OR_RETURN(Connection established, co_await world_.Connect());
+    co_await Flood(hello);
+    EXPECT_EQ(Now().half_open, 64U);
+    EXPECT_EQ(Now().sessions, 65U);
+    EXPECT_EQ(Now().dropped_max_half_open, kFlood - 64U);
+    EXPECT_EQ(Now().half_open_evicted, 0U);
+    co_return co_await ServedListener::Ask(established, "still there");
+  });
+}
+
+// ACCEPTANCE: HA7
+TEST_F(ListenerLimitsTest, AFloodOfSpoofedHellosLeavesNothing) {
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(const std::vector<uint8_t> hello,
+                        co_await CaptureHello());
+    // The server's answers, the largest of them.
+    size_t largest = 0;
+    world_.reactor.network().set_filter([&largest](SimDatagram& d) {
+      if (d.from == ServedListener::At() && d.to.port() == 5000) {
+        largest = std::max(largest, d.bytes.size());
+      }
+      return true;
+    });
+    net::TaskScope scope;
+    scope.Spawn(Flood(hello));
+    co_await ServedListener::Pass(absl::Milliseconds(10));
+    CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Connect());
+    CO_RETURN_IF_ERROR(co_await ServedListener::Ask(client, "good"));
+    CO_RETURN_IF_ERROR(co_await scope.Join());
+    EXPECT_EQ(Now().cookies.sent, kFlood + 1U);
+    EXPECT_EQ(Now().cookies.accepted, 1U);
+    EXPECT_EQ(Now().sessions, 1U);
+    EXPECT_EQ(Now().sessions_accepted, 1U);
+    EXPECT_EQ(Now().half_open, 0U);
+    EXPECT_GT(largest, 0U);
+    EXPECT_LE(largest, hello.size());
+    world_.reactor.network().set_filter(nullptr);
+    co_return absl::OkStatus();
+  });
+}
+
+}  // namespace
+}  // namespace cordon::dtls

@@ -1,0 +1,327 @@
+// Sessions that are resumed: by tickets and by session ids, and judged again.
+#include "cordon/dtls/resumption.h"
+
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/time/time.h"
+#include "cordon/dtls/context.h"
+#include "cordon/testing/certs/certs.h"
+#include "cordon/testing/engine_pair/engine_pair.h"
+#include "gtest/gtest.h"
+
+namespace cordon::dtls {
+namespace {
+
+using ::cordon::testing::EnginePair;
+using ::cordon::testing::EngineSide;
+using ::cordon::testing::SelfSigned;
+using ::cordon::testing::TestAuthority;
+using ::cordon::testing::VirtualClock;
+
+// Contexts that live for several handshakes, as in a process.
+class ResumptionTest : public ::testing::Test {
+ protected:
+  // Makes the contexts anew: a restart of both processes.
+  void MakeContexts() {
+    server_context_.emplace(*Context::Server(pair_.server_options));
+    client_context_.emplace(*Context::Client(pair_.client_options));
+  }
+  void Handshake(const ResumableSession& resume = {},
+                 const SessionOverrides& of_server = {}) {
+    if (!server_context_.has_value()) MakeContexts();
+    server_ = {};
+    server_.engine = *Engine::Create(*server_context_, {}, of_server);
+    client_ = {};
+    EngineOptions options = pair_.client_engine;
+    options.resume = resume;
+    client_.engine = *Engine::Create(*client_context_, options);
+    server_.engine->Start(pair_.now, server_.output);
+    client_.engine->Start(pair_.now, client_.output);
+    pair_.Exchange();
+  }
+  // A first session, to be resumed.
+  ResumableSession First() {
+    Handshake();
+    EXPECT_TRUE(pair_.connected()) << client_.engine->error();
+    EXPECT_FALSE(client_.engine->info().resumed);
+    absl::StatusOr<ResumableSession> session = client_.engine->Session();
+    EXPECT_TRUE(session.ok()) << session.status();
+    return *std::move(session);
+  }
+  void ExpectResumed(bool resumed) {
+    ASSERT_TRUE(pair_.connected())
+        << client_.engine->error() << server_.engine->error();
+    EXPECT_EQ(client_.engine->info().resumed, resumed);
+    EXPECT_EQ(server_.engine->info().resumed, resumed);
+    EXPECT_EQ(pair_.Carry(client_, server_, "up"), "up");
+    EXPECT_EQ(pair_.Carry(server_, client_, "down"), "down");
+  }
+
+  EnginePair pair_;
+  EngineSide& client_ = pair_.client;
+  EngineSide& server_ = pair_.server;
+  std::optional<Context> server_context_;
+  std::optional<Context> client_context_;
+};
+
+// ACCEPTANCE: QC7
+TEST_F(ResumptionTest, ByTicketAndBySessionId) {
+  for (bool tickets : {true, false}) {
+    pair_.server_options.session_tickets = tickets;
+    MakeContexts();
+    ResumableSession session = First();
+    EXPECT_GT(session.expires(), pair_.now + absl::Minutes(90));
+    // Again and again.
+    for (int i = 0; i < 3; ++i) {
+      Handshake(session);
+      ExpectResumed(true);
+      EXPECT_TRUE(client_.engine->info().peer_verified);
+      EXPECT_EQ(client_.engine->info().peer_subject, "CN=server");
+      session = *client_.engine->Session();
+    }
+  }
+}
+
+// ACCEPTANCE: QC7
+TEST_F(ResumptionTest, AServerMayHaveNeither) {
+  pair_.server_options.session_tickets = false;
+  pair_.server_options.session_ids = false;
+  Handshake();
+  EXPECT_TRUE(absl::IsNotFound(client_.engine->Session().status()));
+  EXPECT_TRUE(absl::IsFailedPrecondition(server_.engine->Session().status()));
+}
+
+TEST_F(ResumptionTest, SurvivesAFile) {
+  const std::string kept = First().Serialize();
+  client_context_.emplace(*Context::Client(pair_.client_options));
+  absl::StatusOr<ResumableSession> session =
+      client_context_->ParseSession(kept);
+  ASSERT_TRUE(session.ok()) << session.status();
+  Handshake(*session);
+  ExpectResumed(true);
+  for (const std::string& bad :
+       {std::string(), std::string("garbage"), kept.substr(0, 100)}) {
+    EXPECT_TRUE(
+        absl::IsInvalidArgument(client_context_->ParseSession(bad).status()));
+  }
+  EXPECT_EQ(ResumableSession().Serialize(), "");
+}
+
+TEST_F(ResumptionTest, AForgottenSessionBecomesANewOne) {
+  const ResumableSession session = First();
+  MakeContexts();
+  Handshake(session);
+  ExpectResumed(false);
+}
+
+// ACCEPTANCE: QC7
+TEST_F(ResumptionTest, ServersWithTheSameTicketSecretTakeEachOthersTickets) {
+  pair_.server_options.session_ticket_secret = std::string(32, 's');
+  const ResumableSession session = First();
+  MakeContexts();
+  Handshake(session);
+  ExpectResumed(true);
+  pair_.server_options.session_ticket_secret = std::string(32, 't');
+  MakeContexts();
+  Handshake(session);
+  ExpectResumed(false);
+  pair_.server_options.session_ticket_secret = "short";
+  const absl::Status status = Context::Server(pair_.server_options).status();
+  EXPECT_TRUE(absl::IsInvalidArgument(status));
+  EXPECT_TRUE(absl::StrContains(status.message(), "32"));
+  EXPECT_FALSE(absl::StrContains(status.message(), "short"));
+}
+
+TEST_F(ResumptionTest, ASessionExpires) {
+  pair_.server_options.session_lifetime = absl::Minutes(10);
+  const ResumableSession session = First();
+  pair_.now += absl::Minutes(9);
+  Handshake(session);
+  ExpectResumed(true);
+  pair_.now += absl::Minutes(2);
+  Handshake(session);
+  ExpectResumed(false);
+}
+
+// The certificate is judged again, by this connection's name.
+TEST_F(ResumptionTest, AnotherNameIsNotResumedUnseen) {
+  const ResumableSession session = First();
+  pair_.client_engine.server_name = "other.test";
+  Handshake(session);
+  EXPECT_EQ(client_.state(), EngineState::kVerificationFailed);
+  ASSERT_EQ(client_.engine->verification_errors().size(), 1U);
+  EXPECT_EQ(client_.engine->verification_errors()[0].code,
+            VerificationErrorCode::kHostNameMismatch);
+  EXPECT_TRUE(client_.engine->peer_identity().resumed);
+  const std::vector<IgnoredError> ignored =
+      IgnoreExactly(client_.engine->verification_errors());
+  EXPECT_TRUE(
+      client_.engine->ResumeHandshake(ignored, pair_.now, client_.output).ok());
+  pair_.Exchange();
+  ExpectResumed(true);
+}
+
+TEST_F(ResumptionTest, WhatWasIgnoredOnceCountsAgain) {
+  pair_.server_options.certificates = {
+      SelfSigned({.dns_names = {"localhost"}})};
+  pair_.client_options.verification.mode = PeerVerification::kNone;
+  const ResumableSession session = First();
+  pair_.client_options.verification.mode = PeerVerification::kVerify;
+  client_context_.emplace(*Context::Client(pair_.client_options));
+  Handshake(session);
+  EXPECT_EQ(client_.state(), EngineState::kVerificationFailed);
+}
+
+class ClientCertificateResumptionTest : public ResumptionTest {
+ protected:
+  ClientCertificateResumptionTest() {
+    pair_.server_options.wall_clock = [this] { return wall_; };
+    pair_.server_options.client_trust = EnginePair::Authority().trust();
+    pair_.server_options.verification.mode = PeerVerification::kVerify;
+    pair_.server_options.session_ticket_secret = std::string(32, 's');
+    pair_.client_options.certificate = EnginePair::Authority().Issue(
+        {.common_name = "device",
+         .not_after = VirtualClock::Epoch() + absl::Hours(1)});
+  }
+
+  absl::Time wall_ = VirtualClock::Epoch();
+};
+
+// ACCEPTANCE: QC7, QC8
+TEST_F(ClientCertificateResumptionTest, TheServerStillKnowsItsClient) {
+  const ResumableSession session = First();
+  Handshake(session);
+  ExpectResumed(true);
+  EXPECT_EQ(server_.engine->info().peer_subject, "CN=device");
+  EXPECT_TRUE(server_.engine->info().peer_verified);
+}
+
+TEST_F(ClientCertificateResumptionTest, TheServerJudgesItAgain) {
+  const ResumableSession session = First();
+  wall_ += absl::Hours(2);
+  Handshake(session);
+  EXPECT_EQ(server_.state(), EngineState::kVerificationFailed);
+  ASSERT_FALSE(server_.engine->verification_errors().empty());
+  EXPECT_EQ(server_.engine->verification_errors()[0].code,
+            VerificationErrorCode::kExpired);
+  // What the client sends in the meantime is kept.
+  ASSERT_EQ(client_.state(), EngineState::kConnected);
+  ASSERT_TRUE(
+      client_.engine->Send(testing::AsBytes("early"), client_.output).ok());
+  pair_.Exchange();
+  EXPECT_TRUE(server_.output.messages.empty());
+  const std::vector<IgnoredError> ignored =
+      IgnoreExactly(server_.engine->verification_errors());
+  EXPECT_TRUE(
+      server_.engine->ResumeHandshake(ignored, pair_.now, server_.output).ok());
+  EXPECT_EQ(server_.output.messages, std::vector<std::string>{"early"});
+  pair_.Exchange();
+  ExpectResumed(true);
+
+  Handshake(session);
+  ASSERT_EQ(server_.state(), EngineState::kVerificationFailed);
+  EXPECT_TRUE(server_.engine->AbortHandshake(pair_.now, server_.output).ok());
+  pair_.Exchange();
+  EXPECT_EQ(client_.state(), EngineState::kFailed);
+  EXPECT_EQ(GetErrorDetail(client_.engine->error())->alert, 45);
+}
+
+// A ticket that was given without a certificate does not stand for one.
+TEST_F(ClientCertificateResumptionTest, OtherRulesAreAnotherSession) {
+  pair_.server_options.verification.mode = PeerVerification::kNone;
+  const ResumableSession session = First();
+  pair_.server_options.verification.mode = PeerVerification::kVerify;
+  server_context_.emplace(*Context::Server(pair_.server_options));
+  Handshake(session);
+  ExpectResumed(false);
+  EXPECT_EQ(server_.engine->info().peer_subject, "CN=device");
+}
+
+// A client without a certificate that was let in once, by a word for that
+// session alone, is no client with a certificate when it comes back.
+TEST_F(ClientCertificateResumptionTest, NobodyIsJudgedAgain) {
+  pair_.client_options.certificate = {};
+  for (bool by_mode : {true, false}) {
+    MakeContexts();
+    SessionOverrides once;
+    if (by_mode) once.verification_mode = PeerVerification::kNone;
+    Handshake({}, once);
+    if (!by_mode) {
+      ASSERT_EQ(server_.state(), EngineState::kVerificationFailed);
+      ASSERT_TRUE(
+          server_.engine
+              ->ResumeHandshake(
+                  IgnoreCodes({VerificationErrorCode::kNoPeerCertificate}),
+                  pair_.now, server_.output)
+              .ok());
+      pair_.Exchange();
+    }
+    ASSERT_TRUE(pair_.connected());
+    const ResumableSession session = *client_.engine->Session();
+
+    Handshake(session);
+    ASSERT_EQ(server_.state(), EngineState::kVerificationFailed);
+    ASSERT_EQ(server_.engine->verification_errors().size(), 1U);
+    EXPECT_EQ(server_.engine->verification_errors()[0].code,
+              VerificationErrorCode::kNoPeerCertificate);
+    EXPECT_TRUE(server_.engine->AbortHandshake(pair_.now, server_.output).ok());
+    pair_.Exchange();
+    EXPECT_EQ(client_.state(), EngineState::kFailed);
+
+    // Unless somebody says so again.
+    Handshake(session);
+    ASSERT_EQ(server_.state(), EngineState::kVerificationFailed);
+    ASSERT_TRUE(
+        server_.engine
+            ->ResumeHandshake(
+                IgnoreCodes({VerificationErrorCode::kNoPeerCertificate}),
+                pair_.now, server_.output)
+            .ok());
+    pair_.Exchange();
+    ExpectResumed(true);
+    ASSERT_EQ(server_.engine->info().ignored_errors.size(), 1U);
+  }
+}
+
+TEST_F(ClientCertificateResumptionTest, NobodyMayBeExpected) {
+  pair_.client_options.certificate = {};
+  pair_.server_options.verification.ignored =
+      IgnoreCodes({VerificationErrorCode::kNoPeerCertificate});
+  const ResumableSession session = First();
+  Handshake(session);
+  ExpectResumed(true);
+  ASSERT_EQ(server_.engine->info().ignored_errors.size(), 1U);
+  EXPECT_FALSE(server_.engine->info().peer_verified);
+}
+
+TEST_F(ResumptionTest, WithAPreSharedKeyToo) {
+  pair_.server_options.certificates.clear();
+  pair_.server_options.pre_shared_keys = {{"id", {1, 2, 3}}};
+  pair_.client_options.trust = {};
+  pair_.client_options.pre_shared_key = {"id", {1, 2, 3}};
+  pair_.client_engine.server_name = "";
+  const ResumableSession session = First();
+  Handshake(session);
+  ExpectResumed(true);
+  EXPECT_EQ(server_.engine->info().psk_identity, "id");
+}
+
+TEST_F(ResumptionTest, OptionsMustMakeSense) {
+  for (absl::Duration lifetime : {absl::ZeroDuration(), absl::Hours(200)}) {
+    pair_.server_options.session_lifetime = lifetime;
+    EXPECT_TRUE(absl::IsInvalidArgument(
+        Context::Server(pair_.server_options).status()));
+  }
+  pair_.server_options.session_lifetime = absl::Hours(1);
+  pair_.server_options.max_session_ids = 0;
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(Context::Server(pair_.server_options).status()));
+}
+
+}  // namespace
+}  // namespace cordon::dtls
