@@ -1,0 +1,37 @@
+// What the control service tells of itself: who changed what, and what it could
+// not do. No secrets.
+#ifndef CORDON_DTLS_CONTROL_LOG_H_
+#define CORDON_DTLS_CONTROL_LOG_H_
+
+#include <atomic>
+#include <functional>
+
+#include "absl/strings/string_view.h"
+
+namespace cordon::dtls::control {
+
+enum class LogLevel { kError = 1, kWarning = 2, kInfo = 3, kDebug = 4 };
+
+// Thread-safe.
+class Log {
+ public:
+  using Sink = std::function<void(LogLevel level, absl::string_view line)>;
+
+  // Without `sink`, lines go to the standard error output.
+  explicit Log(Sink sink = nullptr, LogLevel level = LogLevel::kInfo);
+
+  LogLevel level() const { return level_.load(std::memory_order_relaxed); }
+  void set_level(LogLevel level) { level_.store(level); }
+
+  // One line, if `level` is told at all. Line ends and control characters in
+  // `text` are escaped: a caller cannot write a line that looks like another's.
+  void Write(LogLevel level, absl::string_view text);
+
+ private:
+  const Sink sink_;
+  std::atomic<LogLevel> level_;
+};
+
+}  // namespace cordon::dtls::control
+
+#endif  // CORDON_DTLS_CONTROL_LOG_H_

@@ -1,0 +1,56 @@
+// The policy methods of the control service.
+#ifndef CORDON_DTLS_CONTROL_POLICY_OPERATOR_H_
+#define CORDON_DTLS_CONTROL_POLICY_OPERATOR_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "cordon/dtls/control/access.h"
+#include "cordon/dtls/control/control.pb.h"
+#include "cordon/dtls/control/log.h"
+#include "cordon/dtls/registry.h"
+
+namespace cordon::dtls::control {
+
+// Thread-safe; its methods block, for as long as it takes to judge all sessions
+// where that is asked for.
+class PolicyOperator {
+ public:
+  PolicyOperator(Registry* registry, Log* log)
+      : registry_(registry), log_(log) {}
+
+  absl::Status Get(const ::cordon::control::v1::GetPolicyRequest& request,
+                   ::cordon::control::v1::PolicyVersion* response) const;
+  absl::Status List(
+      const ::cordon::control::v1::ListPolicyVersionsRequest& request,
+      ::cordon::control::v1::ListPolicyVersionsResponse* response) const;
+  absl::Status Validate(
+      const ::cordon::control::v1::ValidatePolicyRequest& request,
+      ::cordon::control::v1::ValidatePolicyResponse* response) const;
+  absl::Status Set(const ::cordon::control::v1::SetPolicyRequest& request,
+                   const Caller& caller,
+                   ::cordon::control::v1::SetPolicyResponse* response);
+  absl::Status RollBack(
+      const ::cordon::control::v1::RollBackPolicyRequest& request,
+      const Caller& caller, ::cordon::control::v1::SetPolicyResponse* response);
+
+ private:
+  // Listeners that would follow a policy for `name`.
+  std::vector<std::shared_ptr<ListenerHandle>> Followers(
+      const std::string& name) const;
+  absl::Status CheckListener(const std::string& name) const;
+  // Logs a change, and judges the sessions that there are if it is asked for.
+  absl::Status Finish(const PolicyVersion& before, const PolicyVersion& now,
+                      const Caller& caller,
+                      ::cordon::control::v1::SetPolicyResponse* response);
+
+  Registry* const registry_;
+  Log* const log_;
+};
+
+}  // namespace cordon::dtls::control
+
+#endif  // CORDON_DTLS_CONTROL_POLICY_OPERATOR_H_

@@ -1,0 +1,85 @@
+#include "cordon/dtls/control/session_proto.h"
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "absl/time/time.h"
+#include "cordon/net/base/endpoint.h"
+#include "gmock/gmock.h"
+#include "gtest/gtest.h"
+
+namespace cordon::dtls::control {
+namespace {
+
+namespace v1 = ::cordon::control::v1;
+
+SessionRow RowOf(SessionSnapshot session) {
+  SessionRow row;
+  row.listener = std::make_shared<ListenerHandle>(
+      "public", 3, net::Endpoint::LoopbackV4(4433), "simulated");
+  row.session = std::make_shared<const SessionSnapshot>(std::move(session));
+  return row;
+}
+
+TEST(SessionProtoTest, WhatPeersSayIsUtf8) {
+  const v1::Session session =
+      ToProto(RowOf({.info = {.alpn = "co\xff"
+                                      "ap",
+                              .server_name = "\x80",
+                              .psk_identity = "sensor\xfe"}}));
+  EXPECT_EQ(session.alpn(), "co?ap");
+  EXPECT_EQ(session.server_name(), "?");
+  EXPECT_EQ(session.psk_identity(), "sensor?");
+  EXPECT_EQ(NameOf(RowOf({.info = {.psk_identity = "sensor\xfe"}})), "sensor?");
+}
+
+TEST(SessionProtoTest, ASessionBeforeItsHandshakeHasNoPeerAndNoRoundTrip) {
+  const SessionRow row = RowOf({.id = 7,
+                                .peer = net::Endpoint::LoopbackV6(9),
+                                .local = net::Endpoint::LoopbackV4(4433)});
+  const v1::Session session = ToProto(row);
+  EXPECT_EQ(session.id(), 7U);
+  EXPECT_EQ(session.listener(), "public");
+  EXPECT_EQ(session.reactor(), 3U);
+  EXPECT_EQ(session.peer_address(), "[::1]:9");
+  EXPECT_EQ(session.local_address(), "127.0.0.1:4433");
+  EXPECT_EQ(session.state(), v1::SESSION_STATE_ACCEPTED);
+  EXPECT_FALSE(session.has_peer_certificate());
+  EXPECT_FALSE(session.has_round_trip());
+  EXPECT_EQ(NameOf(row), "");
+}
+
+// Certificates may say so.
+TEST(SessionProtoTest, TimesThatNoMessageCanHaveAreTheNearestThatItCan) {
+  PeerIdentity identity;
+  identity.not_before = absl::FromUnixSeconds(-62'167'219'200);  // the year 0
+  identity.not_after = absl::FromUnixSeconds(253'402'300'800);   // 10000
+  const v1::Certificate certificate = ToProto(identity);
+  EXPECT_EQ(certificate.not_before().seconds(), -62'135'596'800);
+  EXPECT_EQ(certificate.not_after().seconds(), 253'402'300'799);
+}
+
+TEST(SessionProtoTest, ErrorsThatCountAndThoseThatDoNotAreToldApart) {
+  SessionSnapshot session;
+  session.info.policy_version = 4;
+  session.info.ignored_errors = {
+      {.code = VerificationErrorCode::kExpired, .depth = 1}};
+  session.errors = {{.code = VerificationErrorCode::kSelfSigned,
+                     .subject = "CN=\xff",
+                     .message = "nobody \xff knows it"}};
+  const v1::Verification verification =
+      ToProto(RowOf(std::move(session))).verification();
+  EXPECT_FALSE(verification.verified());
+  EXPECT_EQ(verification.policy_version(), 4U);
+  ASSERT_EQ(verification.ignored_errors_size(), 1);
+  EXPECT_EQ(verification.ignored_errors(0).code(), "expired");
+  EXPECT_EQ(verification.ignored_errors(0).depth(), 1U);
+  ASSERT_EQ(verification.errors_size(), 1);
+  EXPECT_EQ(verification.errors(0).code(), "self_signed");
+  EXPECT_EQ(verification.errors(0).subject(), "CN=?");
+  EXPECT_EQ(verification.errors(0).message(), "nobody ? knows it");
+}
+
+}  // namespace
+}  // namespace cordon::dtls::control

@@ -1,0 +1,49 @@
+// Control.WatchStatistics.
+#ifndef CORDON_DTLS_CONTROL_STATISTICS_WATCH_H_
+#define CORDON_DTLS_CONTROL_STATISTICS_WATCH_H_
+
+#include <grpcpp/alarm.h>
+
+#include <memory>
+#include <string>
+
+#include "absl/time/time.h"
+#include "cordon/dtls/control/control.pb.h"
+#include "cordon/dtls/control/stream.h"
+#include "cordon/dtls/control/worker_pool.h"
+#include "cordon/dtls/registry.h"
+
+namespace cordon::dtls::control {
+
+// Statistics in an interval. A caller that is slow gets fewer, never old ones.
+class StatisticsWatch final : public Stream<::cordon::control::v1::Statistics> {
+ public:
+  StatisticsWatch(std::shared_ptr<Registry> registry, std::string listener,
+                  absl::Duration interval, WorkerPool* pool);
+
+  void Start() { Continue(); }
+
+ private:
+  // How long listeners are waited for.
+  static constexpr absl::Duration kPatience = absl::Seconds(10);
+
+  std::shared_ptr<StatisticsWatch> Self() {
+    return std::static_pointer_cast<StatisticsWatch>(shared_from_this());
+  }
+  void OnSent() override { Wait(); }
+  void OnEnded() override {}
+  void Wait();
+  void Continue();
+  void Collect();
+
+  const std::shared_ptr<Registry> registry_;
+  const std::string listener_;
+  const absl::Duration interval_;
+  WorkerPool* const pool_;
+  absl::Time next_;
+  std::unique_ptr<grpc::Alarm> alarm_;
+};
+
+}  // namespace cordon::dtls::control
+
+#endif  // CORDON_DTLS_CONTROL_STATISTICS_WATCH_H_
