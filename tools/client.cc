@@ -1,50 +1,53 @@
 // A DTLS client for people and scripts: lines in, lines out.
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <array>
+#include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdio>
 #include <memory>
 #include <string>
-#include <thread>
 #include <utility>
 #include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
-#include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/connect.h"
 #include "cordon/dtls/context.h"
 #include "cordon/net/base/resolve.h"
-#include "cordon/net/base/unique_fd.h"
 #include "cordon/net/reactor/make_reactor.h"
-#include "cordon/net/task/channel.h"
 #include "cordon/net/task/status_macros.h"
 #include "cordon/net/task/timeout.h"
 #include "cordon/net/task/when_all.h"
 #include "cordon/tools/command_line.h"
+#include "cordon/tools/common_flags.h"
+#include "cordon/tools/interruption.h"
+#include "cordon/tools/line_reader.h"
+#include "cordon/tools/secret_file.h"
 
-ABSL_FLAG(
-    std::string, ca, "",
-    "Who may have issued the server's certificate, a PEM file. By default "
-    "the system's trust store.");
 ABSL_FLAG(std::string, name, "",
           "The name that the server's certificate must have. By default the "
           "HOST that was given.");
-ABSL_FLAG(std::string, cert, "", "The client's certificate chain, a PEM file.");
-ABSL_FLAG(std::string, key, "", "Its private key, a PEM file.");
+ABSL_FLAG(bool, common_name, false,
+          "Accept the name as the certificate's common name, too, if it has no "
+          "alternative names.");
+ABSL_FLAG(std::string, verify, "require",
+          "The server's certificate: none (is not looked at), query (what is "
+          "wrong with it is told) or require (must be good).");
+ABSL_FLAG(std::string, ignore, "",
+          "Verification errors that do not count, with commas; such as those "
+          "that this program names when it refuses a server.");
 ABSL_FLAG(std::string, psk, "", "A pre-shared key, IDENTITY:HEX.");
-ABSL_FLAG(std::string, ciphers, "",
-          "Cipher suites, OpenSSL's names with \":\" between them. By default "
-          "all with AEAD.");
-ABSL_FLAG(std::string, alpn, "",
-          "Application protocols, the preferred one first, with commas.");
+ABSL_FLAG(std::string, session_file, "",
+          "Resume the session that is kept in this file, if there is one, and "
+          "keep the new one there.");
+ABSL_FLAG(std::string, export, "",
+          "Print key material for another protocol, LABEL:LENGTH in bytes.");
 ABSL_FLAG(uint32_t, mtu, cordon::dtls::kDefaultMtu,
           "The largest IP packet to send while handshaking, in bytes.");
 ABSL_FLAG(absl::Duration, timeout, absl::Seconds(30),
@@ -61,83 +64,16 @@ using namespace cordon;  // NOLINT(google-build-using-namespace)
 
 constexpr char kProgram[] = "client";
 
-// Reads lines on a thread of its own, because files and terminals block, and
-// hands them to the reactor, at most `kMaxAhead` ahead of what was sent.
-class LineReader {
- public:
-  explicit LineReader(net::Reactor& reactor)
-      : reactor_(reactor),
-        end_fd_(eventfd(0, EFD_CLOEXEC)),
-        thread_([this] { Read(); }) {}
-  ~LineReader() {
-    {
-      absl::MutexLock lock(&mutex_);
-      ended_ = true;
-    }
-    const uint64_t one = 1;
-    [[maybe_unused]] ssize_t written = write(end_fd_.get(), &one, sizeof(one));
-    thread_.join();
-  }
+// What --export asks for.
+struct Export {
+  std::string label;
+  size_t bytes = 0;
+};
 
-  // kOutOfRange at the end of the input.
-  net::Task<absl::StatusOr<std::string>> Next() {
-    absl::StatusOr<std::string> line = co_await lines_->Recv();
-    absl::MutexLock lock(&mutex_);
-    if (line.ok()) --ahead_;
-    co_return line;
-  }
-
- private:
-  static constexpr size_t kMaxAhead = 256;
-
-  void Emit(std::string line) {
-    {
-      absl::MutexLock lock(&mutex_);
-      auto has_room = [this]() ABSL_SHARED_LOCKS_REQUIRED(mutex_) {
-        return ahead_ < kMaxAhead || ended_;
-      };
-      mutex_.Await(absl::Condition(&has_room));
-      if (ended_) return;
-      ++ahead_;
-    }
-    // What is posted may run after this object has gone.
-    reactor_.Post([lines = lines_, line = std::move(line)]() mutable {
-      lines->TrySend(std::move(line));
-    });
-  }
-
-  void Read() {
-    std::string partial;
-    std::array<char, 65536> buffer;
-    std::array<pollfd, 2> fds = {pollfd{STDIN_FILENO, POLLIN, 0},
-                                 pollfd{end_fd_.get(), POLLIN, 0}};
-    while (true) {
-      if (poll(fds.data(), fds.size(), -1) < 0 && errno != EINTR) break;
-      if (fds[1].revents != 0) return;
-      if (fds[0].revents == 0) continue;
-      const ssize_t size = read(STDIN_FILENO, buffer.data(), buffer.size());
-      if (size < 0 && errno == EINTR) continue;
-      if (size <= 0) break;
-      partial.append(buffer.data(), static_cast<size_t>(size));
-      size_t begin = 0;
-      for (size_t end; (end = partial.find('\n', begin)) != std::string::npos;
-           begin = end + 1) {
-        Emit(partial.substr(begin, end - begin));
-      }
-      partial.erase(0, begin);
-    }
-    if (!partial.empty()) Emit(std::move(partial));
-    reactor_.Post([lines = lines_] { lines->Close(); });
-  }
-
-  net::Reactor& reactor_;
-  const std::shared_ptr<net::Channel<std::string>> lines_ =
-      std::make_shared<net::Channel<std::string>>(kMaxAhead);
-  absl::Mutex mutex_;
-  size_t ahead_ ABSL_GUARDED_BY(mutex_) = 0;
-  bool ended_ ABSL_GUARDED_BY(mutex_) = false;
-  net::UniqueFd end_fd_;
-  std::thread thread_;
+struct Plan {
+  net::Endpoint server;
+  dtls::ConnectOptions connect;
+  Export key_material;
 };
 
 net::Task<absl::Status> SendLines(net::Reactor& reactor,
@@ -145,11 +81,15 @@ net::Task<absl::Status> SendLines(net::Reactor& reactor,
   // UDP has no flow control: more than this at once overruns common receive
   // buffers.
   constexpr int kLinesPerMillisecond = 16;
-  LineReader reader(reactor);
+  tools::LineReader reader(reactor);
   for (int number = 1;; ++number) {
     absl::StatusOr<std::string> line = co_await reader.Next();
     if (absl::IsOutOfRange(line.status())) break;
-    if (!line.ok()) co_return line.status();
+    if (!line.ok()) {
+      co_return absl::Status(
+          line.status().code(),
+          absl::StrCat("line ", number, ": ", line.status().message()));
+    }
     const absl::Status sent = co_await connection.SendEncrypted(
         {reinterpret_cast<const uint8_t*>(line->data()), line->size()});
     if (!sent.ok()) {
@@ -163,41 +103,101 @@ net::Task<absl::Status> SendLines(net::Reactor& reactor,
   co_return co_await net::SleepFor(absl::GetFlag(FLAGS_linger));
 }
 
+absl::Status FlushOutput() {
+  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
+    return absl::OkStatus();
+  }
+  return absl::ErrnoToStatus(errno, "cannot write the output");
+}
+
 net::Task<absl::Status> PrintMessages(dtls::Connection& connection) {
   while (true) {
     absl::StatusOr<dtls::Message> message = co_await connection.RecvDecrypted();
     if (!message.ok()) co_return message.status();
     std::fwrite(message->text().data(), 1, message->size(), stdout);
     std::fputc('\n', stdout);
-    std::fflush(stdout);
+    CO_RETURN_IF_ERROR(FlushOutput());
   }
+}
+
+void Print(const char* label, const std::string& value) {
+  if (!value.empty()) std::printf("%-10s %s\n", label, value.c_str());
 }
 
 void PrintInfo(const dtls::Connection& connection) {
   const dtls::SessionInfo info = connection.info();
-  auto print = [](const char* label, const std::string& value) {
-    if (!value.empty()) std::printf("%-10s %s\n", label, value.c_str());
-  };
-  print("version:", info.version);
-  print("cipher:", info.cipher);
-  print("group:", info.group);
-  print("signature:", info.signature_algorithm);
-  print("peer:", info.peer_subject);
-  print("verified:", info.peer_chain.empty() ? ""
+  Print("version:", info.version);
+  Print("cipher:", info.cipher);
+  Print("group:", info.group);
+  Print("signature:", info.signature_algorithm);
+  Print("peer:", info.peer_subject);
+  Print("verified:", info.peer_chain.empty() ? ""
                      : info.peer_verified    ? "yes"
                                              : "no");
-  print("psk:", info.psk_identity);
-  print("alpn:", info.alpn);
-  std::fflush(stdout);
+  Print("ignored:", absl::StrJoin(tools::IdsOf(info.ignored_errors), ","));
+  Print("psk:", info.psk_identity);
+  Print("alpn:", info.alpn);
+  Print("srtp:", info.srtp_profile);
+  Print("resumed:", info.resumed ? "yes" : "no");
 }
 
-net::Task<absl::Status> Run(net::Reactor& reactor, net::Endpoint server,
-                            dtls::Context context, std::string name) {
-  CO_ASSIGN_OR_RETURN(
-      dtls::Connection connection,
-      co_await dtls::Connect(reactor, server, context, std::move(name)));
-  CO_RETURN_IF_ERROR(co_await connection.Handshake());
+// Has a failed handshake say how to go on without a good certificate.
+absl::Status WithHint(const absl::Status& status,
+                      const std::vector<dtls::VerificationError>& errors) {
+  if (!absl::IsUnauthenticated(status) || errors.empty()) return status;
+  // What is ignored already must go on being ignored.
+  std::vector<std::string> ids =
+      absl::StrSplit(absl::GetFlag(FLAGS_ignore), ',', absl::SkipEmpty());
+  for (std::string& id : tools::IdsOf(errors)) ids.push_back(std::move(id));
+  return absl::Status(
+      status.code(),
+      absl::StrCat(status.message(), "; to go on all the same: --ignore=",
+                   absl::StrJoin(ids, ",")));
+}
+
+void PrintWarnings(const std::vector<dtls::VerificationError>& errors) {
+  for (const dtls::VerificationError& error : errors) {
+    std::fprintf(stderr, "%s: warning: %s [%s]\n", kProgram,
+                 error.message.c_str(),
+                 std::string(dtls::VerificationErrorId(error.code)).c_str());
+  }
+}
+
+// Keeps the session, if the server resumes any.
+absl::Status KeepSession(const dtls::Connection& connection) {
+  const std::string path = absl::GetFlag(FLAGS_session_file);
+  if (path.empty()) return absl::OkStatus();
+  absl::StatusOr<dtls::ResumableSession> session = connection.Session();
+  if (absl::IsNotFound(session.status())) return absl::OkStatus();
+  if (!session.ok()) return session.status();
+  return tools::ReplaceSecretFile(path, session->Serialize());
+}
+
+absl::Status PrintKeyMaterial(const dtls::Connection& connection,
+                              const Export& wanted) {
+  if (wanted.bytes == 0) return absl::OkStatus();
+  absl::StatusOr<std::vector<uint8_t>> key =
+      connection.ExportKeyingMaterial(wanted.label, {}, wanted.bytes);
+  if (!key.ok()) return key.status();
+  Print("exported:",
+        absl::BytesToHexString(
+            {reinterpret_cast<const char*>(key->data()), key->size()}));
+  return absl::OkStatus();
+}
+
+net::Task<absl::Status> Run(net::Reactor& reactor, dtls::Context context,
+                            Plan plan) {
+  CO_ASSIGN_OR_RETURN(dtls::Connection connection,
+                      co_await dtls::Connect(reactor, plan.server, context,
+                                             std::move(plan.connect)));
+  if (absl::Status status = co_await connection.Handshake(); !status.ok()) {
+    co_return WithHint(status, connection.PeerVerificationErrors());
+  }
+  PrintWarnings(connection.PeerVerificationErrors());
   if (absl::GetFlag(FLAGS_info)) PrintInfo(connection);
+  CO_RETURN_IF_ERROR(PrintKeyMaterial(connection, plan.key_material));
+  CO_RETURN_IF_ERROR(FlushOutput());
+  CO_RETURN_IF_ERROR(KeepSession(connection));
   auto ended = co_await net::WhenAny(SendLines(reactor, connection),
                                      PrintMessages(connection));
   absl::Status status = ended.index == 0 ? std::get<0>(ended.results)
@@ -207,47 +207,95 @@ net::Task<absl::Status> Run(net::Reactor& reactor, net::Endpoint server,
     const absl::Status& sent = std::get<0>(ended.results);
     status = sent.ok() || absl::IsCancelled(sent) ? absl::OkStatus() : sent;
   }
+  if (connection.state() == dtls::EngineState::kConnected) {
+    status.Update(KeepSession(connection));
+  }
   status.Update(co_await connection.Close());
   co_return status;
 }
 
+void SetVerificationMode(dtls::VerificationOptions* options) {
+  const std::string mode = absl::GetFlag(FLAGS_verify);
+  if (mode == "none") {
+    options->mode = dtls::PeerVerification::kNone;
+  } else if (mode == "query") {
+    options->mode = dtls::PeerVerification::kQuery;
+  } else if (mode == "require") {
+    options->mode = dtls::PeerVerification::kVerify;
+  } else {
+    tools::DieOfUsage(kProgram, absl::StrCat("--verify=", mode,
+                                             " is not none, query or require"));
+  }
+  for (absl::string_view id :
+       absl::StrSplit(absl::GetFlag(FLAGS_ignore), ',', absl::SkipEmpty())) {
+    absl::StatusOr<dtls::VerificationErrorCode> code =
+        dtls::ParseVerificationErrorId(id);
+    if (!code.ok()) {
+      tools::DieOfUsage(kProgram,
+                        absl::StrCat("--ignore: ", code.status().message()));
+    }
+    dtls::IgnoredError ignored;
+    ignored.code = *code;
+    options->ignored.push_back(std::move(ignored));
+  }
+}
+
 dtls::Context MakeContext() {
   dtls::ClientOptions options;
-  if (const std::string ca = absl::GetFlag(FLAGS_ca); !ca.empty()) {
-    absl::StatusOr<dtls::TrustAnchors> trust = dtls::LoadTrustAnchors(ca);
-    if (!trust.ok()) tools::Die(kProgram, trust.status().message());
-    options.trust = *std::move(trust);
-  }
-  const std::string cert = absl::GetFlag(FLAGS_cert);
-  const std::string key = absl::GetFlag(FLAGS_key);
-  if (cert.empty() != key.empty()) {
-    tools::DieOfUsage(kProgram, "--cert and --key go together");
-  }
-  if (!cert.empty()) {
-    absl::StatusOr<dtls::Certificate> certificate =
-        dtls::LoadCertificate(cert, key);
-    if (!certificate.ok()) {
-      tools::Die(kProgram, certificate.status().message());
-    }
-    options.certificate = *std::move(certificate);
-  }
+  options.verification.common_name_fallback = absl::GetFlag(FLAGS_common_name);
+  SetVerificationMode(&options.verification);
+  tools::SetVerification(kProgram, &options.verification);
   if (const std::string text = absl::GetFlag(FLAGS_psk); !text.empty()) {
-    absl::StatusOr<dtls::PreSharedKey> psk = dtls::ParsePreSharedKey(text);
-    if (!psk.ok()) {
-      tools::DieOfUsage(kProgram,
-                        absl::StrCat("--psk: ", psk.status().message()));
-    }
-    options.pre_shared_key = *std::move(psk);
+    options.pre_shared_key = tools::PskOrDie(kProgram, text);
   }
-  options.ciphers = absl::GetFlag(FLAGS_ciphers);
-  options.alpn =
-      absl::StrSplit(absl::GetFlag(FLAGS_alpn), ',', absl::SkipEmpty());
+  options.certificate = tools::OwnCertificate(kProgram);
+  options.trust = tools::Trust(kProgram);
+  tools::SetProtocol(kProgram, &options);
   options.session.mtu = absl::GetFlag(FLAGS_mtu);
+  dtls::ClientOptions mtu;
+  mtu.session = options.session;
+  tools::CheckOrDie(kProgram, "mtu", std::move(mtu));
   options.session.handshake_deadline = absl::GetFlag(FLAGS_timeout);
+  dtls::ClientOptions timeout;
+  timeout.session = options.session;
+  tools::CheckOrDie(kProgram, "timeout", std::move(timeout));
   absl::StatusOr<dtls::Context> context =
       dtls::Context::Client(std::move(options));
   if (!context.ok()) tools::Die(kProgram, context.status().message());
   return *std::move(context);
+}
+
+Export ExportOrDie() {
+  constexpr size_t kMaxBytes = 4096;
+  Export wanted;
+  const std::string text = absl::GetFlag(FLAGS_export);
+  if (text.empty()) return wanted;
+  const size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0 ||
+      !absl::SimpleAtoi(text.substr(colon + 1), &wanted.bytes) ||
+      wanted.bytes == 0 || wanted.bytes > kMaxBytes) {
+    tools::DieOfUsage(kProgram,
+                      absl::StrCat("--export=", text,
+                                   " is not LABEL:LENGTH, with a length from 1 "
+                                   "to ",
+                                   kMaxBytes));
+  }
+  wanted.label = text.substr(0, colon);
+  return wanted;
+}
+
+dtls::ResumableSession KeptSession(const dtls::Context& context) {
+  const std::string path = absl::GetFlag(FLAGS_session_file);
+  if (path.empty()) return {};
+  absl::StatusOr<std::string> bytes = tools::ReadSecretFile(path);
+  if (absl::IsNotFound(bytes.status())) return {};
+  if (!bytes.ok()) tools::Die(kProgram, bytes.status().message());
+  absl::StatusOr<dtls::ResumableSession> session = context.ParseSession(*bytes);
+  if (!session.ok()) {
+    tools::Die(kProgram, absl::StrCat("--session_file: ", path, ": ",
+                                      session.status().message()));
+  }
+  return *std::move(session);
 }
 
 // HOST of HOST:PORT, without brackets.
@@ -273,7 +321,11 @@ int main(int argc, char** argv) {
                                     ? "say which server to talk to: HOST:PORT"
                                     : "one HOST:PORT, please");
   }
+  tools::CheckNotNegativeOrDie(kProgram, "linger", absl::GetFlag(FLAGS_linger));
+  Plan plan;
+  plan.key_material = ExportOrDie();
   const dtls::Context context = MakeContext();
+  plan.connect.resume = KeptSession(context);
   absl::StatusOr<std::vector<net::Endpoint>> server = net::Resolve(rest[0]);
   if (!server.ok()) {
     if (absl::IsInvalidArgument(server.status())) {
@@ -281,14 +333,17 @@ int main(int argc, char** argv) {
     }
     tools::Die(kProgram, server.status().message());
   }
-  const std::string name = absl::GetFlag(FLAGS_name).empty()
-                               ? HostOf(rest[0])
-                               : absl::GetFlag(FLAGS_name);
+  plan.server = server->front();
+  plan.connect.server_name = absl::GetFlag(FLAGS_name).empty()
+                                 ? HostOf(rest[0])
+                                 : absl::GetFlag(FLAGS_name);
   absl::StatusOr<std::unique_ptr<net::Reactor>> reactor =
       net::MakeReactor({.backend = absl::GetFlag(FLAGS_backend)});
   if (!reactor.ok()) tools::Die(kProgram, reactor.status().message());
+  tools::Interruption interruption([&] { (*reactor)->RequestStop(); });
   const absl::Status status =
-      (*reactor)->Run(Run(**reactor, server->front(), context, name));
+      (*reactor)->Run(Run(**reactor, context, std::move(plan)));
+  interruption.EndAsAsked();
   if (!status.ok()) {
     tools::Die(kProgram, absl::StrCat(rest[0], ": ", status.message()));
   }

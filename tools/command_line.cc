@@ -1,5 +1,8 @@
 #include "cordon/tools/command_line.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -23,6 +26,16 @@ constexpr char kSeparator = '\x1f';
 
 bool IsOurs(const absl::CommandLineFlag& flag) {
   return absl::StrContains(flag.Filename(), "tools/");
+}
+
+// If one of the three is closed, the next file that is opened would be taken
+// for it.
+void OpenStandardStreams() {
+  int fd = 0;
+  do {
+    fd = open("/dev/null", O_RDWR);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) close(fd);
 }
 
 void PrintHelp(const Usage& usage) {
@@ -68,6 +81,7 @@ void DieOfUsage(absl::string_view program, absl::string_view message) {
 
 std::vector<std::string> ParseCommandLine(int argc, char** argv,
                                           const Usage& usage) {
+  OpenStandardStreams();
   std::vector<std::string> positional;
   bool only_positional = false;
   for (int i = 1; i < argc; ++i) {

@@ -29,7 +29,8 @@ struct Usage {
   std::vector<absl::string_view> repeated = {};
 };
 
-// Sets the flags and returns the other arguments. Prints the help text and
+// Sets the flags and returns the other arguments. To be called first: standard
+// streams that are closed become /dev/null. Prints the help text and
 // exits with 0 for --help; prints one line and exits with 2 for a flag that is
 // unknown or has a bad value.
 std::vector<std::string> ParseCommandLine(int argc, char** argv,

@@ -1,8 +1,10 @@
 // A DTLS server that sends every message back.
 #include <pthread.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
+#include <memory>
 #include <string>
 #include <thread>
 #include <utility>
@@ -12,38 +14,48 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_split.h"
+#include "absl/strings/str_join.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/context.h"
+#include "cordon/dtls/control/control.h"
+#include "cordon/dtls/cookie.h"
 #include "cordon/dtls/listener.h"
+#include "cordon/dtls/registry.h"
 #include "cordon/net/base/resolve.h"
 #include "cordon/net/reactor/reactor_group.h"
 #include "cordon/net/task/status_macros.h"
 #include "cordon/net/task/task_scope.h"
 #include "cordon/net/task/timeout.h"
 #include "cordon/tools/command_line.h"
+#include "cordon/tools/common_flags.h"
+#include "cordon/tools/control_flags.h"
+#include "cordon/tools/server_certificates.h"
 
 ABSL_FLAG(std::string, listen, "127.0.0.1:4433",
           "Where to listen: HOST:PORT. Port 0 takes any free one; [::] serves "
           "IPv4 as well.");
-ABSL_FLAG(std::string, cert, "", "The server's certificate chain, a PEM file.");
-ABSL_FLAG(std::string, key, "", "Its private key, a PEM file.");
-ABSL_FLAG(std::string, ca, "",
-          "Who may have issued client certificates, a PEM file.");
 ABSL_FLAG(std::string, client_auth, "none",
-          "Client certificates: none, request (one that is sent must be good) "
-          "or require.");
+          "Client certificates: none, query (what is wrong with one is told "
+          "with --verbose), request (one that is sent must be good) or "
+          "require.");
 ABSL_FLAG(cordon::tools::RepeatedFlag, psk, {},
           "A pre-shared key, IDENTITY:HEX. May be repeated.");
-ABSL_FLAG(std::string, ciphers, "",
-          "Cipher suites, OpenSSL's names with \":\" between them. By default "
-          "all with AEAD.");
-ABSL_FLAG(std::string, alpn, "",
-          "Application protocols, the preferred one first, with commas.");
+ABSL_FLAG(std::string, psk_hint, "",
+          "Tells clients which of their pre-shared keys to use.");
+ABSL_FLAG(bool, prefer_client_ciphers, false,
+          "Of the cipher suites that both have, use what the client prefers.");
+ABSL_FLAG(bool, session_tickets, true, "Resume sessions by tickets.");
+ABSL_FLAG(bool, session_ids, true, "Resume sessions that are kept here.");
+ABSL_FLAG(std::string, ticket_secret, "",
+          "Servers with the same secret, 32 bytes or more in hexadecimal, take "
+          "each other's tickets.");
 ABSL_FLAG(std::string, cookies, "on",
           "Whether clients must show that they receive at their address: on "
           "or off.");
+ABSL_FLAG(std::string, cookie_secret, "",
+          "Servers with the same secret, 16 bytes or more in hexadecimal, take "
+          "each other's cookies.");
 ABSL_FLAG(uint32_t, mtu, cordon::dtls::kDefaultMtu,
           "The largest IP packet to send while handshaking, in bytes.");
 ABSL_FLAG(uint32_t, reactors, 1, "Threads to serve with; 0: one per core.");
@@ -121,8 +133,42 @@ struct Server {
   }
 };
 
+// "127.0.0.1:40000 DTLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256 CN=client resumed".
+std::string Describe(const dtls::Connection& connection) {
+  const dtls::SessionInfo info = connection.info();
+  std::vector<std::string> words = {
+      connection.peer().ToString(), info.version, info.cipher,
+      connection.peer_identity().subject, info.psk_identity};
+  if (info.resumed) words.emplace_back("resumed");
+  words.erase(std::remove(words.begin(), words.end(), ""), words.end());
+  return absl::StrJoin(words, " ");
+}
+
+void PrintWarnings(const dtls::Connection& connection) {
+  for (const dtls::VerificationError& error :
+       connection.PeerVerificationErrors()) {
+    std::fprintf(stderr, "%s: %s: warning: %s [%s]\n", kProgram,
+                 connection.peer().ToString().c_str(), error.message.c_str(),
+                 std::string(dtls::VerificationErrorId(error.code)).c_str());
+  }
+}
+
+void PrintEnd(const dtls::Connection& connection, const absl::Status& status) {
+  std::string end =
+      status.ok() ? "closed in order" : std::string(status.message());
+  if (connection.state() == dtls::EngineState::kVerificationFailed) {
+    absl::StrAppend(
+        &end, " [",
+        absl::StrJoin(tools::IdsOf(connection.PeerVerificationErrors()), ","),
+        "]");
+  }
+  std::fprintf(stderr, "%s: %s: %s\n", kProgram, Describe(connection).c_str(),
+               end.c_str());
+}
+
 net::Task<absl::Status> Echo(Server& server, dtls::Connection& connection) {
   CO_RETURN_IF_ERROR(co_await connection.Handshake());
+  if (absl::GetFlag(FLAGS_verbose)) PrintWarnings(connection);
   while (true) {
     absl::StatusOr<dtls::Message> message = co_await connection.RecvDecrypted();
     if (dtls::IsClosed(message.status())) {
@@ -137,15 +183,8 @@ net::Task<absl::Status> Echo(Server& server, dtls::Connection& connection) {
 
 net::Task<absl::Status> EchoSession(Server& server,
                                     dtls::Connection connection) {
-  absl::Status status = co_await Echo(server, connection);
-  if (absl::GetFlag(FLAGS_verbose)) {
-    const dtls::SessionInfo info = connection.info();
-    std::fprintf(stderr, "%s: %s %s %s: %s\n", kProgram,
-                 connection.peer().ToString().c_str(), info.version.c_str(),
-                 info.cipher.c_str(),
-                 status.ok() ? "closed in order"
-                             : std::string(status.message()).c_str());
-  }
+  const absl::Status status = co_await Echo(server, connection);
+  if (absl::GetFlag(FLAGS_verbose)) PrintEnd(connection, status);
   // A session that fails is that peer's business.
   co_return absl::OkStatus();
 }
@@ -176,7 +215,9 @@ net::Task<absl::Status> Serve(Server& server, Board& board) {
       sessions.Spawn(EchoSession(server, *std::move(connection)));
     }
   }
-  // Each session that ends sends close_notify.
+  // Each session that ends sends close_notify. Only a drain makes the listener
+  // end by itself.
+  if (absl::IsFailedPrecondition(why)) why = absl::OkStatus();
   server.listener.StopAccepting();
   sessions.RequestStop();
   (void)co_await sessions.Join();
@@ -192,57 +233,70 @@ bool OnOrOff(absl::string_view flag, const std::string& value) {
   return value == "on";
 }
 
-dtls::Context MakeContext() {
-  dtls::ServerOptions options;
-  const std::string cert = absl::GetFlag(FLAGS_cert);
-  const std::string key = absl::GetFlag(FLAGS_key);
-  if (cert.empty() != key.empty()) {
-    tools::DieOfUsage(kProgram, "--cert and --key go together");
-  }
-  const tools::RepeatedFlag psks = absl::GetFlag(FLAGS_psk);
-  if (cert.empty() && psks.values.empty()) {
-    tools::DieOfUsage(kProgram, "give --cert and --key, or --psk");
-  }
-  if (!cert.empty()) {
-    absl::StatusOr<dtls::Certificate> certificate =
-        dtls::LoadCertificate(cert, key);
-    if (!certificate.ok()) {
-      tools::Die(kProgram, certificate.status().message());
-    }
-    options.certificates.push_back(*std::move(certificate));
-  }
-  for (const std::string& text : psks.values) {
-    absl::StatusOr<dtls::PreSharedKey> psk = dtls::ParsePreSharedKey(text);
-    if (!psk.ok()) {
-      tools::DieOfUsage(kProgram,
-                        absl::StrCat("--psk: ", psk.status().message()));
-    }
-    options.pre_shared_keys.push_back(*std::move(psk));
-  }
+void SetClientAuthentication(dtls::ServerOptions* options) {
   const std::string auth = absl::GetFlag(FLAGS_client_auth);
-  if (auth == "request") {
-    options.client_authentication = dtls::ClientAuthentication::kRequest;
+  dtls::PeerVerification mode = dtls::PeerVerification::kNone;
+  if (auth == "query") {
+    mode = dtls::PeerVerification::kQuery;
+  } else if (auth == "request") {
+    mode = dtls::PeerVerification::kVerifyIfGiven;
   } else if (auth == "require") {
-    options.client_authentication = dtls::ClientAuthentication::kRequire;
+    mode = dtls::PeerVerification::kVerify;
   } else if (auth != "none") {
-    tools::DieOfUsage(kProgram, absl::StrCat("--client_auth=", auth,
-                                             " is not none, request or "
-                                             "require"));
+    tools::DieOfUsage(kProgram,
+                      absl::StrCat("--client_auth=", auth,
+                                   " is not none, query, request or require"));
   }
-  if (auth != "none" && absl::GetFlag(FLAGS_ca).empty()) {
+  tools::SetVerification(kProgram, &options->verification);
+  options->verification.mode = mode;
+  options->client_trust = tools::Trust(kProgram);
+  if ((auth == "request" || auth == "require") &&
+      options->client_trust.empty()) {
     tools::DieOfUsage(kProgram,
                       absl::StrCat("--client_auth=", auth, " needs --ca"));
   }
-  if (const std::string ca = absl::GetFlag(FLAGS_ca); !ca.empty()) {
-    absl::StatusOr<dtls::TrustAnchors> trust = dtls::LoadTrustAnchors(ca);
-    if (!trust.ok()) tools::Die(kProgram, trust.status().message());
-    options.client_trust = *std::move(trust);
+}
+
+void SetCredentials(dtls::ServerOptions* options) {
+  const tools::RepeatedFlag psks = absl::GetFlag(FLAGS_psk);
+  options->certificates = tools::ServerCertificates(kProgram);
+  if (options->certificates.empty() && psks.values.empty()) {
+    tools::DieOfUsage(kProgram, "give --cert and --key, or --psk");
   }
-  options.ciphers = absl::GetFlag(FLAGS_ciphers);
-  options.alpn =
-      absl::StrSplit(absl::GetFlag(FLAGS_alpn), ',', absl::SkipEmpty());
+  for (const std::string& text : psks.values) {
+    options->pre_shared_keys.push_back(tools::PskOrDie(kProgram, text));
+  }
+  options->psk_identity_hint = absl::GetFlag(FLAGS_psk_hint);
+}
+
+void SetSecrets(dtls::ServerOptions* options) {
+  constexpr size_t kMinTicketSecretBytes = 32;
+  if (const std::string hex = absl::GetFlag(FLAGS_cookie_secret);
+      !hex.empty()) {
+    options->cookie.parameters.secret = tools::HexOrDie(
+        kProgram, "cookie_secret", hex, dtls::CookieExchange::kMinSecretBytes);
+  }
+  if (const std::string hex = absl::GetFlag(FLAGS_ticket_secret);
+      !hex.empty()) {
+    options->session_ticket_secret =
+        tools::HexOrDie(kProgram, "ticket_secret", hex, kMinTicketSecretBytes);
+  }
+}
+
+dtls::Context MakeContext() {
+  dtls::ServerOptions options;
+  SetSecrets(&options);
+  SetCredentials(&options);
+  SetClientAuthentication(&options);
+  tools::SetProtocol(kProgram, &options);
+  options.prefer_client_ciphers = absl::GetFlag(FLAGS_prefer_client_ciphers);
+  options.session_tickets = absl::GetFlag(FLAGS_session_tickets);
+  options.session_ids = absl::GetFlag(FLAGS_session_ids);
   options.cookies = OnOrOff("cookies", absl::GetFlag(FLAGS_cookies));
   options.session.mtu = absl::GetFlag(FLAGS_mtu);
+  dtls::ClientOptions mtu;
+  mtu.session = options.session;
+  tools::CheckOrDie(kProgram, "mtu", std::move(mtu));
   absl::StatusOr<dtls::Context> context =
       dtls::Context::Server(std::move(options));
   if (!context.ok()) tools::Die(kProgram, context.status().message());
@@ -258,10 +312,13 @@ int main(int argc, char** argv) {
        .synopsis = "--listen=HOST:PORT --cert=FILE --key=FILE [flags]",
        .summary = "Serves DTLS and sends every message back. SIGINT and "
                   "SIGTERM close all sessions and end it.",
-       .repeated = {"psk"}});
+       .repeated = {"psk", "sni", "control", "control_admin",
+                    "control_reader"}});
   if (!rest.empty()) {
     tools::DieOfUsage(kProgram, absl::StrCat("what is \"", rest[0], "\"?"));
   }
+  tools::CheckNotNegativeOrDie(kProgram, "stats_interval",
+                               absl::GetFlag(FLAGS_stats_interval));
   const dtls::Context context = MakeContext();
   absl::StatusOr<std::vector<net::Endpoint>> at =
       net::Resolve(absl::GetFlag(FLAGS_listen));
@@ -284,18 +341,33 @@ int main(int argc, char** argv) {
   absl::StatusOr<net::ReactorGroup> group = net::ReactorGroup::Create(
       {.reactors = absl::GetFlag(FLAGS_reactors),
        .reactor = {.backend = absl::GetFlag(FLAGS_backend)}});
+  if (absl::IsInvalidArgument(group.status())) {
+    tools::DieOfUsage(kProgram,
+                      absl::StrCat("--reactors: ", group.status().message()));
+  }
   if (!group.ok()) tools::Die(kProgram, group.status().message());
 
+  const auto registry = std::make_shared<dtls::Registry>();
+  const std::unique_ptr<dtls::control::Control> control =
+      tools::StartControlOrDie(kProgram, registry,
+                               {tools::ServerCertificateSource(kProgram)});
   std::vector<Server> servers;
   net::Endpoint endpoint = at->front();
   for (size_t i = 0; i < group->size(); ++i) {
     absl::StatusOr<dtls::Listener> listener =
         dtls::Listener::Bind(group->reactor(i), endpoint, context,
-                             {.reuse_port = group->size() > 1});
+                             {.name = "echo",
+                              .registry = control ? registry : nullptr,
+                              .reuse_port = group->size() > 1});
     if (!listener.ok()) tools::Die(kProgram, listener.status().message());
     // All others take the port that the first was given.
     endpoint = listener->local_endpoint();
     servers.push_back({.index = i, .listener = *std::move(listener)});
+  }
+  if (control != nullptr) {
+    for (const std::string& address : control->addresses()) {
+      std::printf("control on %s\n", address.c_str());
+    }
   }
   std::printf("listening on %s\n", endpoint.ToString().c_str());
   std::fflush(stdout);

@@ -1,0 +1,211 @@
+#include "cordon/tools/common_flags.h"
+
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "absl/flags/flag.h"
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "cordon/dtls/context.h"
+#include "cordon/tools/command_line.h"
+#include "cordon/tools/secret_file.h"
+
+ABSL_FLAG(std::string, ca, "",
+          "Who may have issued the other side's certificate: a file with "
+          "certificates, or a folder of such files. A client without it asks "
+          "the system's trust store.");
+ABSL_FLAG(std::string, crl, "",
+          "Revocation lists that the other side's certificate must not be on, "
+          "a file.");
+ABSL_FLAG(std::string, blocked, "",
+          "Certificates that are not accepted, nor any below them: SHA-256 "
+          "fingerprints, with commas.");
+ABSL_FLAG(int, verify_depth, 10,
+          "How many authorities may stand between the other side's certificate "
+          "and the trusted one.");
+ABSL_FLAG(std::string, cert, "",
+          "Our own certificate chain, a file in PEM form, or in DER form if it "
+          "is a single one.");
+ABSL_FLAG(std::string, key, "", "Its private key, a PEM or DER file.");
+ABSL_FLAG(std::string, p12, "",
+          "Certificate and key in one PKCS#12 file, instead of --cert and "
+          "--key.");
+ABSL_FLAG(std::string, password, "",
+          "The password of --p12, or of an encrypted --key.");
+ABSL_FLAG(std::string, ciphers, "",
+          "Cipher suites, OpenSSL's names with \":\" between them. By default "
+          "all with AEAD.");
+ABSL_FLAG(std::string, groups, "",
+          "Groups for the key exchange, with \":\" between them. By default "
+          "X25519:P-256:P-384.");
+ABSL_FLAG(std::string, alpn, "",
+          "Application protocols, the preferred one first, with commas.");
+ABSL_FLAG(std::string, srtp, "",
+          "SRTP protection profiles to negotiate, the preferred one first, "
+          "with commas.");
+ABSL_FLAG(std::string, keylog, "",
+          "Append the sessions' secrets to this file, in the format of NSS, "
+          "with which Wireshark decrypts them.");
+
+namespace cordon::tools {
+namespace {
+
+std::vector<std::string> List(const std::string& text) {
+  return absl::StrSplit(text, ',', absl::SkipEmpty());
+}
+
+template <typename Options>
+void SetProtocolOf(absl::string_view program, Options* options) {
+  options->ciphers = absl::GetFlag(FLAGS_ciphers);
+  options->groups = absl::GetFlag(FLAGS_groups);
+  options->alpn = List(absl::GetFlag(FLAGS_alpn));
+  options->srtp_profiles = List(absl::GetFlag(FLAGS_srtp));
+  dtls::ClientOptions ciphers;
+  ciphers.ciphers = options->ciphers;
+  CheckOrDie(program, "ciphers", std::move(ciphers));
+  dtls::ClientOptions alpn;
+  alpn.alpn = options->alpn;
+  CheckOrDie(program, "alpn", std::move(alpn));
+  dtls::ClientOptions groups;
+  groups.groups = options->groups;
+  CheckOrDie(program, "groups", std::move(groups));
+  dtls::ClientOptions srtp;
+  srtp.srtp_profiles = options->srtp_profiles;
+  CheckOrDie(program, "srtp", std::move(srtp));
+  if (const std::string path = absl::GetFlag(FLAGS_keylog); !path.empty()) {
+    absl::StatusOr<std::function<void(absl::string_view)>> log =
+        OpenSecretLog(path);
+    if (!log.ok()) Die(program, log.status().message());
+    options->key_log = *std::move(log);
+  }
+}
+
+}  // namespace
+
+void CheckOrDie(absl::string_view program, absl::string_view flag,
+                dtls::ClientOptions options) {
+  options.verification.mode = dtls::PeerVerification::kNone;
+  const absl::Status status =
+      dtls::Context::Client(std::move(options)).status();
+  if (!status.ok()) {
+    DieOfUsage(program, absl::StrCat("--", flag, ": ", status.message()));
+  }
+}
+
+void CheckNotNegativeOrDie(absl::string_view program, absl::string_view flag,
+                           absl::Duration value) {
+  if (value >= absl::ZeroDuration()) return;
+  DieOfUsage(program, absl::StrCat("--", flag, "=", absl::FormatDuration(value),
+                                   " is negative"));
+}
+
+void SetProtocol(absl::string_view program, dtls::ServerOptions* options) {
+  SetProtocolOf(program, options);
+}
+
+void SetProtocol(absl::string_view program, dtls::ClientOptions* options) {
+  SetProtocolOf(program, options);
+}
+
+void SetVerification(absl::string_view program,
+                     dtls::VerificationOptions* options) {
+  options->max_chain_depth = absl::GetFlag(FLAGS_verify_depth);
+  options->blocked = List(absl::GetFlag(FLAGS_blocked));
+  dtls::ClientOptions depth;
+  depth.verification.max_chain_depth = options->max_chain_depth;
+  CheckOrDie(program, "verify_depth", std::move(depth));
+  dtls::ClientOptions blocked;
+  blocked.verification.blocked = options->blocked;
+  CheckOrDie(program, "blocked", std::move(blocked));
+}
+
+dtls::TrustAnchors Trust(absl::string_view program) {
+  dtls::TrustAnchors trust;
+  if (const std::string ca = absl::GetFlag(FLAGS_ca); !ca.empty()) {
+    absl::StatusOr<dtls::TrustAnchors> loaded = dtls::LoadTrustAnchors(ca);
+    if (!loaded.ok()) Die(program, loaded.status().message());
+    trust = *std::move(loaded);
+  }
+  if (const std::string crl = absl::GetFlag(FLAGS_crl); !crl.empty()) {
+    absl::StatusOr<std::string> loaded = dtls::LoadCrls(crl);
+    if (!loaded.ok()) Die(program, loaded.status().message());
+    trust.crl_pem = *std::move(loaded);
+  }
+  return trust;
+}
+
+absl::StatusOr<dtls::Certificate> ReadOwnCertificate() {
+  const std::string password = absl::GetFlag(FLAGS_password);
+  if (const std::string p12 = absl::GetFlag(FLAGS_p12); !p12.empty()) {
+    return dtls::LoadPkcs12(p12, password);
+  }
+  const std::string certificate = absl::GetFlag(FLAGS_cert);
+  if (certificate.empty()) return dtls::Certificate();
+  return dtls::LoadCertificate(certificate, absl::GetFlag(FLAGS_key), password);
+}
+
+std::vector<std::string> OwnCertificateFiles() {
+  std::vector<std::string> files = {absl::GetFlag(FLAGS_cert),
+                                    absl::GetFlag(FLAGS_key),
+                                    absl::GetFlag(FLAGS_p12)};
+  files.erase(std::remove(files.begin(), files.end(), ""), files.end());
+  return files;
+}
+
+dtls::Certificate OwnCertificate(absl::string_view program) {
+  const std::string certificate = absl::GetFlag(FLAGS_cert);
+  if (certificate.empty() != absl::GetFlag(FLAGS_key).empty()) {
+    DieOfUsage(program, "--cert and --key go together");
+  }
+  if (!certificate.empty() && !absl::GetFlag(FLAGS_p12).empty()) {
+    DieOfUsage(program, "--p12 takes the place of --cert and --key");
+  }
+  absl::StatusOr<dtls::Certificate> loaded = ReadOwnCertificate();
+  if (!loaded.ok()) Die(program, loaded.status().message());
+  return *std::move(loaded);
+}
+
+dtls::PreSharedKey PskOrDie(absl::string_view program,
+                            const std::string& text) {
+  absl::StatusOr<dtls::PreSharedKey> psk = dtls::ParsePreSharedKey(text);
+  if (!psk.ok()) {
+    DieOfUsage(program, absl::StrCat("--psk: ", psk.status().message()));
+  }
+  return *std::move(psk);
+}
+
+std::string HexOrDie(absl::string_view program, absl::string_view flag,
+                     absl::string_view text, size_t min_bytes) {
+  const bool digits =
+      std::all_of(text.begin(), text.end(),
+                  [](unsigned char c) { return absl::ascii_isxdigit(c); });
+  if (!digits || text.size() % 2 != 0) {
+    DieOfUsage(program, absl::StrCat("--", flag,
+                                     " needs an even number of hexadecimal "
+                                     "digits and nothing else"));
+  }
+  if (text.size() / 2 < min_bytes) {
+    DieOfUsage(program, absl::StrCat("--", flag, " has ", text.size() / 2,
+                                     " bytes; it needs at least ", min_bytes));
+  }
+  return absl::HexStringToBytes(text);
+}
+
+std::vector<std::string> IdsOf(
+    const std::vector<dtls::VerificationError>& errors) {
+  std::vector<std::string> ids;
+  for (const dtls::VerificationError& error : errors) {
+    std::string id(dtls::VerificationErrorId(error.code));
+    if (std::find(ids.begin(), ids.end(), id) == ids.end()) {
+      ids.push_back(std::move(id));
+    }
+  }
+  return ids;
+}
+
+}  // namespace cordon::tools

@@ -1,0 +1,27 @@
+// The flags that choose sessions.
+#ifndef CORDON_TOOLS_CORDONCTL_SESSION_FILTER_H_
+#define CORDON_TOOLS_CORDONCTL_SESSION_FILTER_H_
+
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "cordon/dtls/control/control.pb.h"
+
+namespace cordon::tools::ctl {
+
+// Their names.
+std::vector<absl::string_view> FilterFlags();
+
+// What they say; empty if none was given.
+absl::StatusOr<control::v1::SessionFilter> FilterFromFlags();
+bool IsEmpty(const control::v1::SessionFilter& filter);
+
+// "connected"
+std::string StateName(control::v1::SessionState state);
+std::vector<std::string> StateNames();
+
+}  // namespace cordon::tools::ctl
+
+#endif  // CORDON_TOOLS_CORDONCTL_SESSION_FILTER_H_

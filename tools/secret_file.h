@@ -1,0 +1,32 @@
+// Files with secrets in them, which only their owner may read.
+#ifndef CORDON_TOOLS_SECRET_FILE_H_
+#define CORDON_TOOLS_SECRET_FILE_H_
+
+#include <functional>
+#include <string>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+
+namespace cordon::tools {
+
+// Every error names the file.
+
+// kNotFound if there is no such file.
+absl::StatusOr<std::string> ReadSecretFile(const std::string& path);
+
+// Writes a new file with mode 0600 and puts it in the place of `path`, so that
+// nobody ever finds half of it.
+absl::Status ReplaceSecretFile(const std::string& path,
+                               absl::string_view content);
+
+// Appends what it is called with as lines to `path`, which is made with mode
+// 0600 if it is not there. Any number of threads and processes may do so to one
+// file.
+absl::StatusOr<std::function<void(absl::string_view)>> OpenSecretLog(
+    const std::string& path);
+
+}  // namespace cordon::tools
+
+#endif  // CORDON_TOOLS_SECRET_FILE_H_
