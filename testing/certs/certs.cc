@@ -103,6 +103,9 @@ bssl::UniquePtr<X509> MakeCertificate(const CertificateSpec& spec,
   for (const std::string& address : spec.ip_addresses) {
     names.push_back(absl::StrCat("IP:", address));
   }
+  for (const std::string& uri : spec.uris) {
+    names.push_back(absl::StrCat("URI:", uri));
+  }
   if (!names.empty()) {
     AddExtension(c, signer, NID_subject_alt_name, absl::StrJoin(names, ","));
   }
@@ -111,7 +114,8 @@ bssl::UniquePtr<X509> MakeCertificate(const CertificateSpec& spec,
                  std::string(spec.padding, 'p'));
   }
   const bool ed25519 = EVP_PKEY_id(issuer_key) == EVP_PKEY_ED25519;
-  Require(X509_sign(c, issuer_key, ed25519 ? nullptr : EVP_sha256()) > 0,
+  const EVP_MD* digest = spec.sha1 ? EVP_sha1() : EVP_sha256();
+  Require(X509_sign(c, issuer_key, ed25519 ? nullptr : digest) > 0,
           "signature");
   return certificate;
 }
@@ -155,10 +159,45 @@ dtls::Certificate TestAuthority::Issue(const CertificateSpec& spec) const {
   return {CertificatePem(certificate.get()) + chain_pem_, KeyPem(key.get())};
 }
 
+std::string TestAuthority::Crl(const std::vector<dtls::Certificate>& revoked,
+                               absl::Time next_update) const {
+  bssl::UniquePtr<X509_CRL> crl(X509_CRL_new());
+  bssl::UniquePtr<ASN1_TIME> begin(
+      ASN1_TIME_set(nullptr, absl::ToTimeT(CertificateSpec().not_before)));
+  bssl::UniquePtr<ASN1_TIME> end(
+      ASN1_TIME_set(nullptr, absl::ToTimeT(next_update)));
+  Require(X509_CRL_set_version(crl.get(), X509_CRL_VERSION_2) == 1 &&
+              X509_CRL_set_issuer_name(
+                  crl.get(), X509_get_subject_name(certificate_.get())) == 1 &&
+              X509_CRL_set1_lastUpdate(crl.get(), begin.get()) == 1 &&
+              X509_CRL_set1_nextUpdate(crl.get(), end.get()) == 1,
+          "revocation list");
+  for (const dtls::Certificate& one : revoked) {
+    bssl::UniquePtr<BIO> bio(BIO_new_mem_buf(
+        one.chain_pem.data(), static_cast<ossl_ssize_t>(one.chain_pem.size())));
+    bssl::UniquePtr<X509> certificate(
+        PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+    bssl::UniquePtr<X509_REVOKED> entry(X509_REVOKED_new());
+    Require(
+        certificate != nullptr &&
+            X509_REVOKED_set_serialNumber(
+                entry.get(), X509_get_serialNumber(certificate.get())) == 1 &&
+            X509_REVOKED_set_revocationDate(entry.get(), begin.get()) == 1,
+        "revoked certificate");
+    Require(X509_CRL_add0_revoked(crl.get(), entry.get()) == 1, "entry");
+    (void)entry.release();
+  }
+  X509_CRL_sort(crl.get());
+  Require(X509_CRL_sign(crl.get(), key_.get(), EVP_sha256()) > 0, "signature");
+  bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
+  Require(PEM_write_bio_X509_CRL(bio.get(), crl.get()) == 1, "PEM");
+  return BioText(bio.get());
+}
+
 TestAuthority TestAuthority::IssueAuthority(const std::string& name,
-                                            size_t padding) const {
+                                            size_t padding, KeyType key) const {
   TestAuthority authority;
-  authority.key_ = MakeKey(KeyType::kEcdsaP256);
+  authority.key_ = MakeKey(key);
   CertificateSpec spec;
   spec.common_name = name;
   spec.authority = true;
@@ -175,6 +214,18 @@ dtls::Certificate SelfSigned(const CertificateSpec& spec) {
   bssl::UniquePtr<X509> certificate =
       MakeCertificate(spec, key.get(), nullptr, key.get());
   return {CertificatePem(certificate.get()), KeyPem(key.get())};
+}
+
+dtls::Certificate IssuedByALeaf(const TestAuthority& root) {
+  TestAuthority leaf;
+  leaf.key_ = MakeKey(KeyType::kEcdsaP256);
+  CertificateSpec spec;
+  spec.common_name = "no authority";
+  leaf.certificate_ = MakeCertificate(spec, leaf.key_.get(),
+                                      root.certificate_.get(), root.key_.get());
+  leaf.certificate_pem_ = CertificatePem(leaf.certificate_.get());
+  leaf.chain_pem_ = leaf.certificate_pem_;
+  return leaf.Issue({.dns_names = {"localhost"}});
 }
 
 }  // namespace cordon::testing

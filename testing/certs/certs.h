@@ -24,6 +24,7 @@ struct CertificateSpec {
   std::string common_name = "test";
   std::vector<std::string> dns_names = {};
   std::vector<std::string> ip_addresses = {};
+  std::vector<std::string> uris = {};
   KeyType key = KeyType::kEcdsaP256;
   // extendedKeyUsage; empty: none.
   std::string usage = "serverAuth,clientAuth";
@@ -32,6 +33,8 @@ struct CertificateSpec {
   // A comment of so many bytes in the certificate, to make it large.
   size_t padding = 0;
   bool authority = false;
+  // Signed with SHA-1 instead of SHA-256.
+  bool sha1 = false;
 };
 
 class TestAuthority {
@@ -43,13 +46,20 @@ class TestAuthority {
   // A certificate with its chain (without the root) and key, as PEM.
   dtls::Certificate Issue(const CertificateSpec& spec) const;
   // An authority below this one. Its certificate may be padded.
-  TestAuthority IssueAuthority(const std::string& name,
-                               size_t padding = 0) const;
+  TestAuthority IssueAuthority(const std::string& name, size_t padding = 0,
+                               KeyType key = KeyType::kEcdsaP256) const;
+
+  // A revocation list with these certificates, valid from `CertificateSpec`'s
+  // `not_before` to `next_update`.
+  std::string Crl(
+      const std::vector<dtls::Certificate>& revoked,
+      absl::Time next_update = absl::FromUnixSeconds(2'500'000'000)) const;
 
   const std::string& certificate_pem() const { return certificate_pem_; }
   dtls::TrustAnchors trust() const { return {.pem = certificate_pem_}; }
 
  private:
+  friend dtls::Certificate IssuedByALeaf(const TestAuthority& root);
   TestAuthority() = default;
 
   bssl::UniquePtr<EVP_PKEY> key_;
@@ -61,6 +71,10 @@ class TestAuthority {
 
 // A certificate that vouches for itself.
 dtls::Certificate SelfSigned(const CertificateSpec& spec);
+
+// A certificate for "localhost" that was issued with a certificate of `root`'s
+// which is no authority's.
+dtls::Certificate IssuedByALeaf(const TestAuthority& root);
 
 }  // namespace cordon::testing
 

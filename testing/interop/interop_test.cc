@@ -114,6 +114,20 @@ TEST_P(InteropTest, OpensslClientWithCertificate) {
   StopServer(server);
 }
 
+TEST_P(InteropTest, OpensslClientMayNotRenegotiate) {
+  Process server(EchoServer(WithCertificate({"--verbose"})));
+  Process client({"openssl", "s_client", "-dtls", "-connect", AddressOf(server),
+                  "-CAfile", ca_});
+  client.Write("once\n");
+  ASSERT_TRUE(client.WaitForOutput("\nonce\n")) << client.output();
+  client.Write("R\n");
+  EXPECT_TRUE(server.WaitForOutput("a renegotiation, which is never done"))
+      << server.output();
+  EXPECT_TRUE(client.WaitForOutput("alert unexpected message"))
+      << client.output();
+  StopServer(server);
+}
+
 TEST_P(InteropTest, OpensslClientWithSmallMtu) {
   Process server(EchoServer(WithCertificate({"--mtu=300"})));
   Process client({"openssl", "s_client", "-dtls", "-connect", AddressOf(server),

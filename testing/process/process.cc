@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstdio>
@@ -92,7 +93,19 @@ bool Process::ReadSome(absl::Time deadline) {
     return false;
   }
   output_.append(buffer.data(), static_cast<size_t>(size));
+  DropReactorLine();
   return true;
+}
+
+void Process::DropReactorLine() {
+  constexpr absl::string_view kLine = "cordon: using epoll: ";
+  const size_t begin = output_.find(kLine.data(), 0, kLine.size());
+  if (begin == std::string::npos) return;
+  const size_t end = output_.find('\n', begin);
+  if (end == std::string::npos) return;
+  output_.erase(begin, end + 1 - begin);
+  if (matched_ > begin)
+    matched_ = std::max(begin, matched_ - (end + 1 - begin));
 }
 
 bool Process::WaitForOutput(absl::string_view text) {
@@ -124,9 +137,13 @@ int Process::Wait() {
   return -1000;
 }
 
-TemporaryFolder::TemporaryFolder() {
-  const char* base = std::getenv("TEST_TMPDIR");
-  path_ = absl::StrCat(base == nullptr ? "/tmp" : base, "/cordon.XXXXXX");
+TemporaryFolder::TemporaryFolder()
+    : TemporaryFolder(std::getenv("TEST_TMPDIR") == nullptr
+                          ? "/tmp"
+                          : std::getenv("TEST_TMPDIR")) {}
+
+TemporaryFolder::TemporaryFolder(const std::string& base)
+    : path_(absl::StrCat(base, "/cordon.XXXXXX")) {
   Require(mkdtemp(path_.data()) != nullptr, "mkdtemp");
 }
 

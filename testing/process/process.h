@@ -41,12 +41,15 @@ class Process {
   // signal ended it; -1000 if it did not end.
   int Wait();
 
-  // Everything that was read so far.
+  // Everything that was read so far, without the line by which a program of
+  // ours says that the machine let it have no io_uring: with many tests at once
+  // the memory that a user may lock can run out.
   const std::string& output() const { return output_; }
 
  private:
   // Reads what is there or comes until `deadline`; false at the end.
   bool ReadSome(absl::Time deadline);
+  void DropReactorLine();
 
   pid_t pid_ = -1;
   bool reaped_ = false;
@@ -59,7 +62,11 @@ class Process {
 // A folder that is removed with everything in it.
 class TemporaryFolder {
  public:
+  // Below $TEST_TMPDIR.
   TemporaryFolder();
+  // Below `base`. Paths of Unix sockets have 107 bytes at most, so those belong
+  // below "/tmp".
+  explicit TemporaryFolder(const std::string& base);
   ~TemporaryFolder();
   TemporaryFolder(const TemporaryFolder&) = delete;
   TemporaryFolder& operator=(const TemporaryFolder&) = delete;

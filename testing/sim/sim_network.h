@@ -28,6 +28,8 @@ struct Impairments {
   absl::Duration jitter = absl::ZeroDuration();
   // Larger datagrams are lost.
   size_t max_datagram_bytes = 65507;
+  // What connected sockets know of it: a path MTU in bytes, or nothing.
+  size_t known_path_mtu = 0;
   uint64_t seed = 1;
 };
 

@@ -43,6 +43,10 @@ class SimSocket final : public net::DatagramSocket,
     co_return absl::OkStatus();
   }
 
+  size_t path_mtu() const override {
+    return connected_ ? reactor_.network_.impairments().known_path_mtu : 0;
+  }
+
   bool Matches(const SimDatagram& datagram) const {
     if (datagram.to.port() != local_endpoint_.port()) return false;
     if (connected_ && datagram.from != peer_) return false;

@@ -1,0 +1,75 @@
+// The limits that SECURITY.md tells are those that there are.
+#include <map>
+#include <string>
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "cordon/dtls/listener.h"
+#include "cordon/dtls/options.h"
+#include "cordon/testing/documents/markdown.h"
+#include "cordon/testing/process/process.h"
+#include "gtest/gtest.h"
+
+namespace cordon::testing {
+namespace {
+
+using Defaults = std::map<std::string, std::string>;
+
+// Of the table that is headed by the type's name.
+Defaults TableOf(const std::string& type) {
+  Defaults defaults;
+  for (const Table& table : ReadMarkdown(Runfile("SECURITY.md")).tables) {
+    if (CodeWords(table.header.at(0)) != std::vector<std::string>{type}) {
+      continue;
+    }
+    for (const std::vector<std::string>& row : table.rows) {
+      for (const std::string& name : CodeWords(row.at(0))) {
+        defaults[name] = row.at(1);
+      }
+    }
+  }
+  return defaults;
+}
+
+TEST(SecurityTest, TellsTheDefaultsOfAListener) {
+  const dtls::ListenerOptions options;
+  EXPECT_EQ(
+      TableOf("ListenerOptions"),
+      (Defaults{
+          {"max_sessions", absl::StrCat(options.max_sessions)},
+          {"accept_backlog", absl::StrCat(options.accept_backlog)},
+          {"max_half_open", absl::StrCat(options.max_half_open)},
+          {"half_open_grace", absl::FormatDuration(options.half_open_grace)},
+          {"max_half_open_per_source",
+           absl::StrCat(options.max_half_open_per_source)},
+          {"source_prefix_v4", absl::StrCat(options.source_prefix_v4)},
+          {"source_prefix_v6", absl::StrCat(options.source_prefix_v6)},
+      }));
+}
+
+TEST(SecurityTest, TellsTheDefaultsOfASession) {
+  const dtls::SessionOptions options;
+  EXPECT_EQ(
+      TableOf("SessionOptions"),
+      (Defaults{
+          {"handshake_deadline",
+           absl::FormatDuration(options.handshake_deadline)},
+          {"max_retransmissions", absl::StrCat(options.max_retransmissions)},
+          {"max_queued_messages", absl::StrCat(options.max_queued_messages)},
+          {"max_queued_bytes", absl::StrCat(options.max_queued_bytes)},
+      }));
+}
+
+// Those that are changed at run time begin as the options say.
+TEST(SecurityTest, LimitsHaveTheDefaultsOfTheOptions) {
+  const dtls::ListenerOptions options;
+  const dtls::ListenerLimits limits;
+  EXPECT_EQ(limits.max_sessions, options.max_sessions);
+  EXPECT_EQ(limits.accept_backlog, options.accept_backlog);
+  EXPECT_EQ(limits.max_half_open, options.max_half_open);
+  EXPECT_EQ(limits.max_half_open_per_source, options.max_half_open_per_source);
+}
+
+}  // namespace
+}  // namespace cordon::testing
