@@ -2,6 +2,7 @@
 #ifndef CORDON_DTLS_CONTROL_LISTENER_CALL_H_
 #define CORDON_DTLS_CONTROL_LISTENER_CALL_H_
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -12,18 +13,25 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "absl/time/clock.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/listener_admin.h"
 
 namespace cordon::dtls::control {
 
+// A reactor answers within a turn of its loop. One that takes longer has been
+// stopped, or is stuck.
+inline constexpr absl::Duration kListenerPatience = absl::Seconds(5);
+
 // Runs `function` on the listener's thread and returns what it returns. Blocks,
-// but not beyond `deadline`. kUnavailable: the listener has ended;
-// kDeadlineExceeded: it does not answer (`function` may still run later, so it
-// must own what it uses).
+// but not beyond `deadline`, nor for longer than `patience`. kUnavailable: the
+// listener has ended; kDeadlineExceeded: it does not answer (`function` may
+// still run later, so it must own what it uses).
 template <typename T>
 absl::StatusOr<T> CallListener(ListenerHandle& listener, absl::Time deadline,
-                               absl::AnyInvocable<T(ListenerAdmin&)> function) {
+                               absl::AnyInvocable<T(ListenerAdmin&)> function,
+                               absl::Duration patience = kListenerPatience) {
+  deadline = std::min(deadline, absl::Now() + patience);
   struct Pending {
     absl::Mutex mutex;
     bool done ABSL_GUARDED_BY(mutex) = false;

@@ -232,6 +232,20 @@ TEST(CallListenerTest, OneThatEndsBeforeItsTurnIsUnavailable) {
   EXPECT_TRUE(absl::IsUnavailable(status)) << status;
 }
 
+// Its reactor has been stopped, say, though it lives.
+TEST(CallListenerTest, OneThatNeverAnswersIsNotWaitedForForEver) {
+  Registry registry;
+  SimReactor reactor;
+  const FakeListener listener(reactor, registry, "a");
+  const absl::Status status =
+      CallListener<int>(
+          *listener.handle(), absl::InfiniteFuture(),
+          [](ListenerAdmin&) { return 1; }, absl::Milliseconds(1))
+          .status();
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("does not answer"));
+}
+
 // The function is still there when it is too late for its answer.
 TEST(CallListenerTest, OneThatAnswersTooLateHarmsNobody) {
   Registry registry;
