@@ -13,6 +13,7 @@
 #include "cordon/dtls/engine.h"
 #include "cordon/dtls/internal/boringssl_seam.h"
 #include "cordon/dtls/internal/context_state.h"
+#include "cordon/dtls/internal/peer_identity.h"
 #include "cordon/dtls/internal/peer_verifier.h"
 #include "cordon/net/base/endpoint.h"
 

@@ -15,6 +15,7 @@
 #include "absl/strings/str_join.h"
 #include "cordon/dtls/engine.h"
 #include "cordon/dtls/internal/context_state.h"
+#include "cordon/dtls/internal/peer_identity.h"
 #include "cordon/dtls/internal/peer_verifier.h"
 
 namespace cordon::dtls {

@@ -1,6 +1,6 @@
 #include "cordon/dtls/session_snapshot.h"
 
-#include "cordon/dtls/internal/peer_verifier.h"
+#include "cordon/dtls/internal/peer_identity.h"
 
 namespace cordon::dtls {
 

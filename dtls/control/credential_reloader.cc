@@ -14,7 +14,7 @@
 #include "cordon/dtls/control/listener_call.h"
 #include "cordon/dtls/control/listener_names.h"
 #include "cordon/dtls/control/session_proto.h"
-#include "cordon/dtls/internal/peer_verifier.h"
+#include "cordon/dtls/internal/peer_identity.h"
 
 namespace cordon::dtls::control {
 namespace {

@@ -48,17 +48,27 @@ absl::Status ParseText(const std::string& text, Message* message) {
   return absl::InvalidArgumentError(error.text());
 }
 
-absl::StatusOr<std::string> ReadFile(const std::string& path) {
+struct Contents {
+  std::string text;
+  absl::Time modified;
+};
+
+absl::StatusOr<Contents> ReadFile(const std::string& path) {
   const net::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (!fd.valid() && errno == ENOENT) return absl::NotFoundError(path);
   if (!fd.valid()) return net::ErrnoStatus(errno, absl::StrCat("open ", path));
-  std::string text;
+  struct stat about = {};
+  if (fstat(fd.get(), &about) != 0) {
+    return net::ErrnoStatus(errno, absl::StrCat("stat ", path));
+  }
+  Contents contents = {.text = {},
+                       .modified = absl::TimeFromTimespec(about.st_mtim)};
   char buffer[1 << 14];
   while (true) {
     const ssize_t n = read(fd.get(), buffer, sizeof(buffer));
     if (n < 0) return net::ErrnoStatus(errno, absl::StrCat("read ", path));
-    if (n == 0) return text;
-    text.append(buffer, static_cast<size_t>(n));
+    if (n == 0) return contents;
+    contents.text.append(buffer, static_cast<size_t>(n));
   }
 }
 
@@ -98,7 +108,8 @@ absl::string_view FirstField(absl::string_view text) {
 
 // What the file says, the lowest version first.
 absl::StatusOr<std::vector<v1::PolicyVersion>> ParseStored(
-    const std::string& text) {
+    const Contents& contents) {
+  const std::string& text = contents.text;
   // Which of the two it is shows by its first field.
   if (!absl::StartsWith(FirstField(text), "policies")) {
     absl::StatusOr<v1::Policy> policy = ParsePolicy(text);
@@ -106,6 +117,7 @@ absl::StatusOr<std::vector<v1::PolicyVersion>> ParseStored(
     v1::PolicyVersion version;
     version.set_version(1);
     version.set_author("file");
+    *version.mutable_time() = ToTimestamp(contents.modified);
     *version.mutable_policy() = *std::move(policy);
     return std::vector<v1::PolicyVersion>{std::move(version)};
   }
@@ -155,11 +167,13 @@ absl::StatusOr<v1::Policy> ParsePolicy(const std::string& text) {
 
 absl::Status KeepPoliciesInFile(const std::string& path, PolicyStore& store) {
   auto kept = std::make_shared<std::map<std::string, v1::PolicyVersion>>();
-  absl::StatusOr<std::string> text = ReadFile(path);
-  if (!text.ok() && !absl::IsNotFound(text.status())) return text.status();
-  if (text.ok()) {
+  absl::StatusOr<Contents> contents = ReadFile(path);
+  if (!contents.ok() && !absl::IsNotFound(contents.status())) {
+    return contents.status();
+  }
+  if (contents.ok()) {
     absl::StatusOr<std::vector<v1::PolicyVersion>> versions =
-        ParseStored(*text);
+        ParseStored(*contents);
     absl::Status status = versions.status();
     for (size_t i = 0; status.ok() && i < versions->size(); ++i) {
       status = Restore((*versions)[i], store);

@@ -1,5 +1,6 @@
 #include "cordon/dtls/control/policy_file.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,6 +10,7 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "cordon/testing/process/process.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
@@ -92,12 +94,15 @@ TEST_F(PolicyFileTest, APolicyInTextFormIsForAllListeners) {
   Write(
       "# Who may pass.\n\nclient_certificate: NONE\n"
       "max_chain_depth: 3 denied_names: \"a\"\n");
+  const timespec modified[2] = {{1'700'000'000, 0}, {1'700'000'000, 0}};
+  ASSERT_EQ(utimensat(AT_FDCWD, path_.c_str(), modified, 0), 0);
   PolicyStore store;
   ASSERT_EQ(Begin(store), absl::OkStatus());
   const PolicyVersion policy = store.Present("any");
   EXPECT_EQ(policy.version, 1U);
   EXPECT_EQ(policy.listener, "");
   EXPECT_EQ(policy.author, "file");
+  EXPECT_EQ(policy.time, absl::FromUnixSeconds(1'700'000'000));
   EXPECT_FALSE(policy.configured);
   EXPECT_EQ(policy.policy().max_chain_depth, 3);
   EXPECT_EQ(Denied(store), "a");

@@ -12,6 +12,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cordon/dtls/internal/peer_identity.h"
 
 namespace cordon::dtls::internal {
 namespace {

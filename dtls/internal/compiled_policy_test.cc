@@ -18,6 +18,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/credentials.h"
+#include "cordon/dtls/internal/peer_identity.h"
 #include "cordon/dtls/internal/peer_verifier.h"
 #include "cordon/testing/certs/certs.h"
 #include "gtest/gtest.h"

@@ -68,26 +68,12 @@ absl::Status CheckChainDepth(int depth);
 // The error of a peer that sent no certificate.
 VerificationError NoCertificateError();
 
-// Who the chain says that the peer is, without `errors`.
-PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain);
-
-// SHA-256 of the certificate, and of its SubjectPublicKeyInfo, binary; empty if
-// it cannot be read.
-std::string FingerprintOf(const X509* certificate);
-std::string SpkiFingerprintOf(const X509* certificate);
-
-// A SHA-256 fingerprint in hexadecimal, colons allowed, to binary.
-absl::StatusOr<std::string> ParseFingerprint(absl::string_view text);
-
 // The alert that tells the peer what is wrong (RFC 5246 section 7.2.2).
 uint8_t AlertFor(const VerificationError& error);
 
 // Parses all certificates of a PEM text; `what` names it in errors.
 absl::StatusOr<std::vector<bssl::UniquePtr<X509>>> ParseCertificates(
     absl::string_view pem, absl::string_view what);
-
-// "CN=device1, O=Example".
-std::string SubjectOf(const X509* certificate);
 
 }  // namespace cordon::dtls::internal
 

@@ -19,6 +19,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/internal/cipher_list.h"
+#include "cordon/dtls/internal/peer_identity.h"
 #include "cordon/dtls/internal/peer_verifier.h"
 
 namespace cordon::dtls::internal {
