@@ -120,6 +120,11 @@ bool Process::WaitForOutput(absl::string_view text) {
   }
 }
 
+void Process::ReadAvailable() {
+  while (ReadSome(absl::Now())) {
+  }
+}
+
 int Process::Wait() {
   const absl::Time deadline = absl::Now() + kPatience;
   while (ReadSome(deadline)) {

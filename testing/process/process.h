@@ -37,6 +37,8 @@ class Process {
   // Reads until `text` has appeared since the last match, or the program has
   // ended, or `kPatience` is over. True if it has appeared.
   bool WaitForOutput(absl::string_view text);
+  // Reads what is there, so that the program does not wait for us.
+  void ReadAvailable();
   // Reads to the end and returns the exit code; minus the signal's number if a
   // signal ended it; -1000 if it did not end.
   int Wait();
