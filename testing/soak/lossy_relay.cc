@@ -9,11 +9,13 @@
 namespace cordon::testing {
 namespace {
 
+constexpr uint8_t kAlert = 21;
 constexpr uint8_t kApplicationData = 23;
 constexpr size_t kHeaderBytes = 13;  // RFC 6347 section 4.1
 
-// The sequence numbers of the records of application data in a datagram.
-std::vector<uint64_t> MessagesIn(absl::Span<const uint8_t> datagram) {
+// The sequence numbers of the encrypted records of one type in a datagram.
+std::vector<uint64_t> RecordsIn(absl::Span<const uint8_t> datagram,
+                                uint8_t type) {
   std::vector<uint64_t> sequences;
   while (datagram.size() >= kHeaderBytes) {
     uint64_t sequence = 0;
@@ -21,7 +23,8 @@ std::vector<uint64_t> MessagesIn(absl::Span<const uint8_t> datagram) {
     const size_t size =
         kHeaderBytes + (size_t{datagram[11]} << 8) + datagram[12];
     if (size > datagram.size()) break;
-    if (datagram[0] == kApplicationData) sequences.push_back(sequence);
+    const bool encrypted = datagram[3] != 0 || datagram[4] != 0;
+    if (datagram[0] == type && encrypted) sequences.push_back(sequence);
     datagram.remove_prefix(size);
   }
   return sequences;
@@ -104,9 +107,10 @@ void LossyRelay::Carry(Flow* flow, bool up,
                        absl::Span<const uint8_t> datagram) {
   ++statistics_.datagrams;
   Traffic& traffic = *flow->traffic;
-  for (uint64_t sequence : MessagesIn(datagram)) {
+  for (uint64_t sequence : RecordsIn(datagram, kApplicationData)) {
     (up ? traffic.up : traffic.down).seen.insert(sequence);
   }
+  if (!up && !RecordsIn(datagram, kAlert).empty()) traffic.ended = true;
   if (flow->muted) {
     ++statistics_.muted;
     return;
@@ -149,7 +153,7 @@ net::Task<absl::Status> LossyRelay::Deliver(Flow* flow, bool up,
   }
   const absl::Span<const uint8_t> bytes(
       reinterpret_cast<const uint8_t*>(datagram.data()), datagram.size());
-  for (uint64_t sequence : MessagesIn(bytes)) {
+  for (uint64_t sequence : RecordsIn(bytes, kApplicationData)) {
     (up ? traffic->up : traffic->down).passed.insert(sequence);
   }
   net::UdpSocket& socket = up ? *flow->back : front_;

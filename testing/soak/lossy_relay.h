@@ -43,6 +43,8 @@ class LossyRelay {
   struct Traffic {
     Direction up;  // to the server
     Direction down;
+    // The server has said that the session is over.
+    bool ended = false;
   };
   struct Statistics {
     uint64_t datagrams = 0;

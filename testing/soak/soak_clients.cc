@@ -19,8 +19,10 @@
 namespace cordon::testing {
 namespace {
 
-// Longer than a datagram is on its way, there and back.
+// Longer than a datagram is on its way, there and back; and on a machine that
+// has too much to do.
 constexpr absl::Duration kQuiet = absl::Milliseconds(500);
+constexpr int kMaxQuiets = 40;
 constexpr size_t kMaxBytes = 1000;
 
 // A message says which it is, and is filled with bytes that follow from that.
@@ -68,6 +70,12 @@ struct SoakClients::Session {
   absl::flat_hash_set<uint64_t> echoed;
   // How the receiver ended.
   absl::Status ended;
+
+  bool settled() const {
+    return sent == traffic->up.seen.size() &&
+           traffic->up.passed.size() == traffic->down.seen.size() &&
+           traffic->down.passed.size() == echoed.size();
+  }
 };
 
 SoakClients::SoakClients(const TestAuthority& authority,
@@ -152,15 +160,19 @@ net::Task<absl::Status> SoakClients::OneSession(size_t number,
     if (kept.ok()) next->resume = *std::move(kept);
   }
   // What is on its way comes, or is never going to.
-  CO_RETURN_IF_ERROR(co_await net::SleepFor(kQuiet));
+  for (int i = 0; i < (crashes ? 1 : kMaxQuiets); ++i) {
+    CO_RETURN_IF_ERROR(co_await net::SleepFor(kQuiet));
+    if (session.settled() || session.traffic->ended) break;
+  }
   listening.RequestStop();
   CO_RETURN_IF_ERROR(co_await listening.Join());
   --connected_;
   if (crashes) {
     Account(session, false, "their client crashed");
-  } else if (absl::IsCancelled(session.ended)) {
+  } else if (absl::IsCancelled(session.ended) && !session.traffic->ended) {
     Account(session, true, "");
   } else {
+    // Perhaps the client has not heard of it.
     Account(session, false, "their session was ended by the server");
   }
   co_return co_await connection.Close();
