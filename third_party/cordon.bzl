@@ -65,3 +65,32 @@ def cordon_cc_benchmark(name, copts = [], deps = [], **kwargs):
         deps = deps + ["@com_github_google_benchmark//:benchmark_main"],
         **kwargs
     )
+
+def cordon_fuzz_test(name, deps, size = "medium", **kwargs):
+    """A fuzz target: <name>.cc defines LLVMFuzzerTestOneInput.
+
+    As a test it runs the inputs in corpus/<name>. Where the configuration has
+    libFuzzer, the same program looks for new ones: see tools/fuzz.
+    """
+    corpus = "corpus/" + name
+    native.cc_test(
+        name = name,
+        size = size,
+        srcs = [name + ".cc"],
+        args = select({
+            "//third_party:libfuzzer": ["-runs=0"],
+            "//conditions:default": [],
+        }) + [native.package_name() + "/" + corpus],
+        copts = _COPTS,
+        data = native.glob([corpus + "/*"], allow_empty = False),
+        linkopts = select({
+            "//third_party:libfuzzer": ["-fsanitize=fuzzer"],
+            "//conditions:default": [],
+        }),
+        linkstatic = True,
+        deps = deps + select({
+            "//third_party:libfuzzer": [],
+            "//conditions:default": ["//testing/fuzz:replay_main"],
+        }),
+        **kwargs
+    )

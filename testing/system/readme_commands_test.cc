@@ -44,7 +44,7 @@ struct RunElsewhere {
 const std::vector<RunElsewhere>& NotHere() {
   static const auto* const commands = new std::vector<RunElsewhere>{
       {"tools/quickstart", ".ci/run", "run_program tools/quickstart"},
-      {"tools/test", ".ci/run", "run_tests"},
+      {"tools/test", ".ci/run", "run_counting tools/test"},
       // With the folder of the programs, which is on the PATH here anyway.
       {"bazel build --config=opt //tools:client //tools:echo_server "
        "//tools/cordonctl",
