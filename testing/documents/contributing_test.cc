@@ -2,6 +2,7 @@
 // file that is not there.
 #include <algorithm>
 #include <filesystem>
+#include <iterator>
 #include <set>
 #include <string>
 #include <vector>
@@ -102,6 +103,38 @@ TEST(ContributingTest, OnlyThirdPartyNamesLibrariesOfTheSystem) {
     }
   }
   EXPECT_GT(files, 15U);
+}
+
+// A test without threads has nothing for the thread sanitizer, which the
+// continuous integration gives only those with the tag.
+TEST(ContributingTest, TestsWithThreadsAreTagged) {
+  constexpr absl::string_view kSigns[] = {
+      "std::thread", "ReactorThread", "ReactorGroup", "absl::Mutex", "grpc::"};
+  size_t with_threads = 0;
+  for (const char* folder : {"dtls", "net", "testing/control"}) {
+    for (const auto& entry :
+         fs::recursive_directory_iterator(Root() / folder)) {
+      const std::string name = entry.path().stem();
+      if (entry.path().extension() != ".cc" || !absl::EndsWith(name, "_test")) {
+        continue;
+      }
+      const std::string source = ReadText(entry.path());
+      if (std::none_of(std::begin(kSigns), std::end(kSigns),
+                       [&](absl::string_view sign) {
+                         return absl::StrContains(source, sign);
+                       })) {
+        continue;
+      }
+      ++with_threads;
+      const std::string rules = ReadText(entry.path().parent_path() / "BUILD");
+      for (absl::string_view rule : absl::StrSplit(rules, "\n\n")) {
+        if (absl::StrContains(rule, absl::StrCat("\"", name, "\""))) {
+          EXPECT_TRUE(absl::StrContains(rule, "\"threads\"")) << entry.path();
+        }
+      }
+    }
+  }
+  EXPECT_GT(with_threads, 15U);
 }
 
 // --- All documents -----------------------------------------------------------
