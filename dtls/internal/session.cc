@@ -58,7 +58,7 @@ bool Session::OnMessage(absl::Span<const uint8_t> message) {
       queued_bytes_ + message.size() > options.max_queued_bytes) {
     return false;
   }
-  queue_.emplace_back(reactor_.byte_pool().Copy(message));
+  queue_.push_back(Message(reactor_.byte_pool().Copy(message)));
   queued_bytes_ += message.size();
   receivers_.WakeOne();
   return true;
@@ -251,9 +251,10 @@ absl::Status Session::Begin() {
   owner_->OnHandshakeBegun();
   engine_->Start(reactor_.Now(), *this);
   owner_->OnStateChanged(*this);
-  std::deque<net::PooledBytes> early = std::exchange(early_, {});
+  net::RingQueue<net::PooledBytes> early = std::exchange(early_, {});
   early_bytes_ = 0;
-  for (net::PooledBytes& datagram : early) {
+  while (!early.empty()) {
+    net::PooledBytes datagram = early.pop_front();
     engine_->Receive(datagram.bytes(), reactor_.Now(), *this);
   }
   Update();
@@ -343,9 +344,8 @@ net::Task<absl::StatusOr<size_t>> Session::Receive(
   }
   size_t count = 0;
   while (count < messages.size() && !queue_.empty()) {
-    messages[count++] = std::move(queue_.front());
-    queue_.pop_front();
-    queued_bytes_ -= messages[count - 1].size();
+    messages[count] = queue_.pop_front();
+    queued_bytes_ -= messages[count++].size();
   }
   co_return count;
 }

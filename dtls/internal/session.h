@@ -6,7 +6,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <deque>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -20,6 +19,7 @@
 #include "cordon/dtls/session_hooks.h"
 #include "cordon/dtls/session_snapshot.h"
 #include "cordon/dtls/verification.h"
+#include "cordon/net/base/ring_queue.h"
 #include "cordon/net/reactor/reactor.h"
 #include "cordon/net/task/task.h"
 #include "cordon/net/task/task_scope.h"
@@ -137,9 +137,9 @@ class Session final : private EngineOutput, private net::Timer {
   bool receiving_ = false;
   int refusals_ = 0;
   // Came before `Handshake` was called.
-  std::deque<net::PooledBytes> early_;
+  net::RingQueue<net::PooledBytes> early_;
   size_t early_bytes_ = 0;
-  std::deque<Message> queue_;
+  net::RingQueue<Message> queue_;
   size_t queued_bytes_ = 0;
   net::WaitQueue handshakers_;
   net::WaitQueue receivers_;

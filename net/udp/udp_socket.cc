@@ -1,9 +1,9 @@
 #include "cordon/net/udp/udp_socket.h"
 
-#include <deque>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "cordon/net/base/ring_queue.h"
 #include "cordon/net/task/wait_queue.h"
 
 namespace cordon::net {
@@ -42,8 +42,7 @@ class UdpSocket::State : public DatagramReceiver {
       if (const bool woken = co_await readers_.Wait(); !woken)
         co_return StoppedStatus("UdpSocket::Recv");
     }
-    Packet packet = std::move(queue_.front());
-    queue_.pop_front();
+    Packet packet = queue_.pop_front();
     if (!queue_.empty()) readers_.WakeOne();
     co_return packet;
   }
@@ -51,7 +50,7 @@ class UdpSocket::State : public DatagramReceiver {
  private:
   Reactor& reactor_;
   std::unique_ptr<DatagramSocket> socket_;
-  std::deque<Packet> queue_;
+  RingQueue<Packet> queue_;
   WaitQueue readers_;
   absl::Status error_;
   uint64_t drops_ = 0;

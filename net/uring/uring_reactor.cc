@@ -110,11 +110,10 @@ void UringReactor::Cancel(OperationId id) {
 }
 
 void UringReactor::PrepareSends() {
-  std::vector<Train*> trains;
   while (!dirty_.empty()) {
     UringSocket& socket = *dirty_.pop_front();
-    socket.TakeQueued(trains);
-    for (Train* train : trains) {
+    socket.TakeQueued(to_send_);
+    for (Train* train : to_send_) {
       if (train->segments == 0) {
         trains_.Return(train);
         continue;

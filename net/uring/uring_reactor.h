@@ -87,6 +87,8 @@ class UringReactor final : public Reactor {
   msghdr receive_header_ = {};
   IntrusiveList<UringSocket, DirtyListTag> dirty_;
   IntrusiveList<UringSocket, RearmListTag> rearm_;
+  // Kept for their memory; of use within `PrepareSends` and one turn only.
+  std::vector<Train*> to_send_;
   std::vector<OperationId> sent_;
 };
 

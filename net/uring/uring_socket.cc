@@ -82,7 +82,8 @@ void UringSocket::FlushNow() {
 }
 
 void UringSocket::TakeQueued(std::vector<Train*>& trains) {
-  trains = std::exchange(retry_, {});
+  trains.assign(retry_.begin(), retry_.end());
+  retry_.clear();
   trains.insert(trains.end(), queued().begin(), queued().end());
   queued().clear();
   CloseTrains();
