@@ -78,6 +78,7 @@ net::Task<absl::StatusOr<Connection>> Connect(net::Reactor& reactor,
   net::DatagramSocketOptions socket_options;
   socket_options.bind = options.bind;
   socket_options.connect = server;
+  socket_options.gro = options.gro;
   socket_options.receive_buffer = kReceiveBuffer;
   absl::StatusOr<std::unique_ptr<net::DatagramSocket>> socket =
       reactor.OpenSocket(socket_options);

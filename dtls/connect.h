@@ -30,6 +30,9 @@ struct ConnectOptions {
   ResumableSession resume = {};
   // Settings of this session alone.
   SessionOverrides overrides = {};
+  // Receive trains, for servers that send in bulk; see
+  // `net::DatagramSocketOptions`.
+  bool gro = false;
   // Judges the server's certificate, see session_hooks.h.
   VerifyPeer verify_peer = {};
 };

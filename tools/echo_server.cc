@@ -59,6 +59,8 @@ ABSL_FLAG(std::string, cookie_secret, "",
 ABSL_FLAG(uint32_t, mtu, cordon::dtls::kDefaultMtu,
           "The largest IP packet to send while handshaking, in bytes.");
 ABSL_FLAG(uint32_t, reactors, 1, "Threads to serve with; 0: one per core.");
+ABSL_FLAG(bool, gro, false,
+          "Receive trains of datagrams from peers that send in bulk.");
 ABSL_FLAG(cordon::net::Backend, backend, cordon::net::Backend::kAuto,
           "auto, io_uring or epoll.");
 ABSL_FLAG(absl::Duration, stats_interval, absl::ZeroDuration(),
@@ -358,7 +360,8 @@ int main(int argc, char** argv) {
         dtls::Listener::Bind(group->reactor(i), endpoint, context,
                              {.name = "echo",
                               .registry = control ? registry : nullptr,
-                              .reuse_port = group->size() > 1});
+                              .reuse_port = group->size() > 1,
+                              .gro = absl::GetFlag(FLAGS_gro)});
     if (!listener.ok()) tools::Die(kProgram, listener.status().message());
     // All others take the port that the first was given.
     endpoint = listener->local_endpoint();

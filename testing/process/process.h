@@ -33,6 +33,7 @@ class Process {
   void Write(absl::string_view text);
   void CloseInput() { input_.Reset(); }
   void Signal(int signal);
+  pid_t pid() const { return pid_; }
 
   // Reads until `text` has appeared since the last match, or the program has
   // ended, or `kPatience` is over. True if it has appeared.

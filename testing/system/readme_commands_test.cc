@@ -47,10 +47,10 @@ const std::vector<RunElsewhere>& NotHere() {
       {"tools/test", ".ci/run", "run_counting tools/test"},
       // With the folder of the programs, which is on the PATH here anyway.
       {"bazel build --config=opt //tools:client //tools:echo_server "
-       "//tools/cordonctl",
+       "//tools/cordonctl //tools/bench",
        "tools/quickstart", "//tools:echo_server //tools:client"},
       {"export PATH=\"$PWD/bazel-bin/tools:$PWD/bazel-bin/tools/cordonctl:"
-       "$PATH\"",
+       "$PWD/bazel-bin/tools/bench:$PATH\"",
        "tools/quickstart", "bazel-bin"},
   };
   return *commands;
@@ -86,7 +86,7 @@ class ReadmeCommandsTest : public ToolsTest {
             "-euo",
             "pipefail",
             "-c",
-            absl::StrCat("cd \"$0\"; PATH=\"$1:$1/cordonctl:$PATH\"\n"
+            absl::StrCat("cd \"$0\"; PATH=\"$1:$1/cordonctl:$1/bench:$PATH\"\n"
                          "client() { command client --linger=3s \"$@\"; }\n",
                          script),
             folder_.path(),
@@ -235,6 +235,16 @@ TEST_F(ReadmeCommandsTest, AllFlagsAreThoseOfTheHelp) {
     EXPECT_GT(flags.size(), 15U);
     EXPECT_EQ(FlagsOfReadme(program), flags) << program;
   }
+}
+
+// It has some of those that the other two have in common.
+TEST_F(ReadmeCommandsTest, AllFlagsOfTheLoadGeneratorAreThere) {
+  const std::set<std::string> flags =
+      FlagsOfHelp(Run({Runfile("tools/bench/bench"), "--help"}));
+  const std::set<std::string> told = FlagsOfReadme("bench");
+  EXPECT_GT(flags.size(), 15U);
+  EXPECT_TRUE(
+      std::includes(told.begin(), told.end(), flags.begin(), flags.end()));
 }
 
 }  // namespace
