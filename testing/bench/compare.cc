@@ -43,6 +43,7 @@ struct Server {
   std::string name;
   std::vector<std::string> command;
   bool plain = false;
+  bool trains = false;
 };
 
 struct LoadKind {
@@ -102,6 +103,7 @@ Sample Measure(const Running& running, const Server& server,
       "--ciphers=ECDHE-ECDSA-AES128-GCM-SHA256",
       "--groups=P-256"};
   command.insert(command.end(), load.flags.begin(), load.flags.end());
+  if (server.trains) command.emplace_back("--gro");
   if (server.plain) command.emplace_back("--plain");
   Process bench(On("1", std::move(command)));
   bench.CloseInput();
@@ -126,10 +128,14 @@ std::vector<Server> Servers(const testing::TemporaryFolder& folder) {
   auto peer = [](const char* name) {
     return Runfile(absl::StrCat("testing/bench/peers/", name));
   };
+  const std::vector<std::string> ours = {
+      Runfile("tools/echo_server"), "--listen=127.0.0.1:0",
+      absl::StrCat("--cert=", cert), absl::StrCat("--key=", key)};
+  std::vector<std::string> trains = ours;
+  trains.emplace_back("--gro");
   return {
-      {kCordon,
-       {Runfile("tools/echo_server"), "--listen=127.0.0.1:0",
-        absl::StrCat("--cert=", cert), absl::StrCat("--key=", key)}},
+      {kCordon, ours},
+      {.name = kCordonTrains, .command = trains, .trains = true},
       {kOpensslConnected, {peer("openssl_connected"), cert, key}},
       {kOpensslBatched, {peer("openssl_batched"), cert, key}},
       {kGnutls, {peer("gnutls_batched"), cert, key}},
@@ -180,7 +186,8 @@ int Main() {
         continue;
       }
       for (size_t i = 0; i < servers.size(); ++i) {
-        if ((servers[i].plain && !load.plain) || (i > 0 && !load.others)) {
+        if ((servers[i].plain && !load.plain) || (i > 0 && !load.others) ||
+            (servers[i].trains && !load.plain)) {
           continue;
         }
         std::unique_ptr<Running> fresh;

@@ -22,6 +22,8 @@ inline constexpr char kEchoAmongMany[] = "echo among many";
 
 // Its servers.
 inline constexpr char kCordon[] = "Cordon";
+// Our server, and peers like ours, receive trains of datagrams whole.
+inline constexpr char kCordonTrains[] = "Cordon, trains both ways";
 inline constexpr char kOpensslConnected[] =
     "OpenSSL, a connected socket per peer, epoll";
 inline constexpr char kOpensslBatched[] =
