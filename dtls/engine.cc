@@ -26,17 +26,23 @@ namespace {
 constexpr size_t kMaxEarlyRecords = 8;
 constexpr size_t kMaxEarlyBytes = 8192;
 
+// Clearing an empty queue costs as much as clearing a full one: for a datagram
+// that is a tenth of all.
+void ClearErrors() {
+  if (ERR_peek_error() != 0) ERR_clear_error();
+}
+
 }  // namespace
 
 Engine::Call::Call(EngineOutput** slot, EngineOutput& output, absl::Time now)
     : time_(now), slot_(slot) {
   *slot_ = &output;
-  ERR_clear_error();
+  ClearErrors();
 }
 
 Engine::Call::~Call() {
   *slot_ = nullptr;
-  ERR_clear_error();
+  ClearErrors();
 }
 
 absl::StatusOr<std::unique_ptr<Engine>> Engine::Create(

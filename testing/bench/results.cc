@@ -131,7 +131,7 @@ std::string ResultsPage(const Samples& samples,
                         const Conditions& conditions) {
   std::string page = absl::StrFormat(
       "# Cordon beside others\n\n"
-      "Written by `bazel run --config=opt //testing/bench:compare`; do not "
+      "Written by `//testing/bench:compare`; do not "
       "edit.\n\n"
       "%s. Loopback; the server on core 0, the load generator on core 1; DTLS "
       "1.2 with cookies, ECDHE-ECDSA-AES128-GCM-SHA256, P-256. Medians of %d "
@@ -162,7 +162,7 @@ std::string ResultsPage(const Samples& samples,
       &page,
       "\nHandshakes are made by 16 peers at once; echoes by 64 peers with 8 "
       "messages under way each; paced: 20,000 per second by 64 peers; bulk: "
-      "1200 B by one peer with 64 under way; idle: %d sessions, by the growth "
+      "1200 B by one peer, 256 under way; idle: %d sessions, by the growth "
       "of the resident set.\n\n",
       conditions.idle_sessions);
   page +=

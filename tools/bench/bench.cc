@@ -33,8 +33,8 @@ ABSL_FLAG(std::string, load, "echo",
 ABSL_FLAG(uint32_t, connections, 64,
           "Sessions at one time; for bulk: 1 unless it is given.");
 ABSL_FLAG(uint32_t, outstanding, 8,
-          "Messages of a session on their way at one time; for bulk and paced: "
-          "64 unless it is given.");
+          "Messages of a session on their way at one time; unless it is given "
+          "64 for paced and 256 for bulk, which sends a quarter at once.");
 ABSL_FLAG(uint32_t, size, 64,
           "Bytes of each message, from 16 to 16384; for bulk: 1200 unless it "
           "is given.");
@@ -103,8 +103,10 @@ tools::LoadOptions OptionsOrDie() {
   const bool bulk = *workload == tools::Workload::kBulk;
   const bool paced = *workload == tools::Workload::kPaced;
   const uint32_t connections = ValueOr(FLAGS_connections, 64, bulk ? 1 : 64);
-  const uint32_t outstanding =
-      ValueOr(FLAGS_outstanding, 8, bulk || paced ? 64 : 8);
+  const uint32_t outstanding = ValueOr(FLAGS_outstanding, 8,
+                                       bulk    ? 256
+                                       : paced ? 64
+                                               : 8);
   const uint32_t size = ValueOr(FLAGS_size, 64, bulk ? 1200 : 64);
   const uint32_t idle = absl::GetFlag(FLAGS_idle_sessions);
   const uint32_t sources = absl::GetFlag(FLAGS_source_addresses);

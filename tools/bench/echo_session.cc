@@ -96,9 +96,9 @@ net::Task<absl::Status> EchoSession::SendBatch() {
   co_return absl::OkStatus();
 }
 
-net::Task<absl::Status> EchoSession::Fill() {
-  // The network takes nothing; whoever waits for it has the batch.
-  if (filling_) co_return absl::OkStatus();
+net::Task<absl::Status> EchoSession::Fill(size_t min_free) {
+  // While somebody fills already, the network takes nothing.
+  if (filling_ || free_.size() < min_free) co_return absl::OkStatus();
   filling_ = true;
   batch_.clear();
   const absl::Duration now = MonotonicNow();

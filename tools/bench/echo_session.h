@@ -49,8 +49,8 @@ class EchoSession {
   EchoSession(const EchoSession&) = delete;
   EchoSession& operator=(const EchoSession&) = delete;
 
-  // Sends a message in each slot that is free.
-  net::Task<absl::Status> Fill();
+  // Sends a message in each slot that is free, if at least `min_free` are.
+  net::Task<absl::Status> Fill(size_t min_free = 1);
   // Sends one message that was due at `due`. False if no slot is free.
   net::Task<absl::StatusOr<bool>> SendOne(absl::Duration due);
   // Suspends until some messages have come, and frees their slots.

@@ -233,9 +233,15 @@ net::Task<absl::Status> Load::RunHandshakes() {
 }
 
 net::Task<absl::Status> Load::Echoes(EchoSession& session) {
+  // Whoever has much to send does not wait for each answer to send one more.
+  const size_t min_free = options_.workload == Workload::kBulk
+                              ? std::max<size_t>(1, options_.outstanding / 4)
+                              : 1;
   absl::Status status;
   while (status.ok()) {
-    if (options_.workload != Workload::kPaced) status = co_await session.Fill();
+    if (options_.workload != Workload::kPaced) {
+      status = co_await session.Fill(min_free);
+    }
     if (status.ok()) status = co_await session.Receive();
   }
   if (!absl::IsCancelled(status)) {

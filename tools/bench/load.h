@@ -34,7 +34,7 @@ enum class Workload {
   kResume,     // the same, but resumed
   kEcho,       // each message that comes back is followed by another at once
   kPaced,      // messages leave at a given rate, whatever comes back
-  kBulk,       // kEcho by one peer with much outstanding
+  kBulk,       // kEcho by one peer, which sends a quarter of its slots at once
   kIdle,       // sessions are opened, and held
 };
 
