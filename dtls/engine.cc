@@ -71,6 +71,7 @@ void Engine::ForgetSession() {
   error_ = absl::OkStatus();
   handshake_deadline_ = absl::InfiniteFuture();
   timer_.Reset();
+  allowance_.reset();
   verdict_wanted_ = false;
   wanted_psk_.reset();
   psk_looked_up_ = false;
@@ -101,6 +102,7 @@ absl::Status Engine::Restart() {
 
 void Engine::ExpectVerifiedHello(uint64_t record_sequence) {
   options_.verified_hello = record_sequence;
+  allowance_.reset();
   internal::ContinueAfterHelloVerifyRequest(ssl_.get(), record_sequence);
 }
 
@@ -113,6 +115,11 @@ void Engine::UsePolicy(std::shared_ptr<const internal::CompiledPolicy> policy) {
 
 void Engine::WriteDatagram(absl::Span<const uint8_t> datagram) {
   if (output_ == nullptr) return;
+  if (allowance_ != nullptr && !MaySend(datagram)) return;
+  SendDatagram(datagram);
+}
+
+void Engine::SendDatagram(absl::Span<const uint8_t> datagram) {
   absl::Span<uint8_t> room = output_->Reserve(datagram.size());
   if (room.size() < datagram.size()) {
     Count(&SessionStatistics::datagrams_not_sent);
@@ -130,7 +137,13 @@ void Engine::Start(absl::Time now, EngineOutput& output) {
   state_ = EngineState::kHandshaking;
   started_ = now;
   handshake_deadline_ = now + session_options().handshake_deadline;
-  if (!context_.is_server()) Drive(now);
+  if (!context_.is_server()) {
+    Drive(now);
+  } else if (!options_.verified_hello.has_value() &&
+             options_.amplification_limit > 0) {
+    allowance_ =
+        std::make_unique<internal::SendAllowance>(options_.amplification_limit);
+  }
   UpdateTimer(now, 0);
 }
 
@@ -141,6 +154,7 @@ void Engine::Receive(absl::Span<uint8_t> datagram, absl::Time now,
   Call call(&output_, output, now);
   const uint64_t datagrams_before =
       statistics_.datagrams_sent + statistics_.datagrams_not_sent;
+  if (allowance_ != nullptr) Allow(datagram.size());
   // Records stand on their own: one that is bad leaves the others alone.
   while (!datagram.empty()) {
     internal::RecordView record;
@@ -253,6 +267,8 @@ void Engine::Drive(absl::Time now) {
 // for that session alone.
 void Engine::OnFinished(absl::Time now) {
   finished_ = true;
+  // Nobody else can have answered.
+  OnAddressProven();
   notes_.ForgetPsk();
   if (context_.is_server() && SSL_session_reused(ssl_.get()) != 0) {
     if (SSL_get0_peer_certificates(ssl_.get()) != nullptr) {
@@ -327,6 +343,7 @@ void Engine::Fail(absl::Status status) {
   error_ = std::move(status);
   handshake_deadline_ = absl::InfiniteFuture();
   timer_.Stop();
+  allowance_.reset();
   verdict_wanted_ = false;
   wanted_psk_.reset();
   held_.clear();
@@ -339,7 +356,7 @@ void Engine::UpdateTimer(absl::Time now, uint64_t datagrams_before) {
                         state_ == EngineState::kVerificationFailed ||
                         state_ == EngineState::kConnected) &&
                        DTLSv1_get_timeout(ssl_.get(), &left) == 1;
-  if (!waiting) {
+  if (!waiting || held_back()) {
     timer_.Stop();
   } else if (statistics_.datagrams_sent + statistics_.datagrams_not_sent >
                  datagrams_before ||
@@ -402,6 +419,8 @@ void Engine::OnTimeout(absl::Time now, EngineOutput& output) {
   }
   Count(&SessionStatistics::retransmissions);
   timer_.OnRepeated(now, session_options());
+  // It is the peer's turn.
+  if (held_back()) timer_.Stop();
 }
 
 size_t Engine::overhead() const { return internal::SealOverhead(ssl_.get()); }
@@ -457,6 +476,7 @@ void Engine::Close(absl::Time now, EngineOutput& output) {
   if (state_ != EngineState::kFailed) state_ = EngineState::kClosed;
   handshake_deadline_ = absl::InfiniteFuture();
   timer_.Stop();
+  allowance_.reset();
   verdict_wanted_ = false;
   wanted_psk_.reset();
   held_.clear();

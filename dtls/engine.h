@@ -37,6 +37,7 @@
 #include "cordon/dtls/internal/compiled_policy.h"
 #include "cordon/dtls/internal/datagram_bio.h"
 #include "cordon/dtls/internal/retransmission_timer.h"
+#include "cordon/dtls/internal/send_allowance.h"
 #include "cordon/dtls/internal/ssl_callbacks.h"
 #include "cordon/dtls/resumption.h"
 #include "cordon/dtls/session_info.h"
@@ -79,6 +80,10 @@ struct EngineOptions {
   ResumableSession resume = {};
   // Server: the hello to come has shown a good cookie; its record's number.
   std::optional<uint64_t> verified_hello = std::nullopt;
+  // Server: without such a hello, so many times as many bytes as have come may
+  // be sent before the handshake is complete, and the rest of a flight waits;
+  // 0: any number.
+  size_t amplification_limit = 0;
   // IPv6 leaves less room in a packet.
   bool ipv6 = false;
   // The largest IP packet that the path carries, if that is known, else 0.
@@ -239,6 +244,17 @@ class Engine final : private internal::DatagramTransport {
   void ApplyVerificationMode(SSL* ssl);
 
   void WriteDatagram(absl::Span<const uint8_t> datagram) override;
+  void SendDatagram(absl::Span<const uint8_t> datagram);
+  // False if it waits, or is dropped.
+  bool MaySend(absl::Span<const uint8_t> datagram);
+  // What the peer has sent allows to send more.
+  void Allow(size_t received);
+  // The peer has shown that it receives at its address.
+  void OnAddressProven();
+  // Some of a flight waits for the peer to send more.
+  bool held_back() const {
+    return allowance_ != nullptr && allowance_->waiting();
+  }
 
   // Lets BoringSSL work on the incoming record, if there is one.
   void Drive(absl::Time now);
@@ -300,6 +316,8 @@ class Engine final : private internal::DatagramTransport {
   absl::Time started_ = absl::InfinitePast();
   absl::Time handshake_deadline_ = absl::InfiniteFuture();
   internal::RetransmissionTimer timer_;
+  // Until the peer has shown that it receives at its address; null after that.
+  std::unique_ptr<internal::SendAllowance> allowance_;
   size_t mtu_hint_ = 0;  // By `SetMtu`.
   size_t mtu_ = 0;       // In use.
   bool verdict_wanted_ = false;

@@ -32,7 +32,8 @@ ListenerLimits LimitsOf(const ListenerOptions& options) {
   return {.max_sessions = options.max_sessions,
           .accept_backlog = options.accept_backlog,
           .max_half_open = options.max_half_open,
-          .max_half_open_per_source = options.max_half_open_per_source};
+          .max_half_open_per_source = options.max_half_open_per_source,
+          .half_open_before_cookies = options.half_open_before_cookies};
 }
 
 std::string ReasonOf(const Session& session) {
@@ -368,6 +369,19 @@ class Listener::Core final : public internal::SessionOwner,
     return true;
   }
 
+  bool DemandsCookie(absl::Span<const uint8_t> datagram,
+                     const PeerTable::Peer* known) const {
+    if (!context_.state()->cookies()) return false;
+    if (known != nullptr ||
+        statistics_.half_open >= limits().half_open_before_cookies) {
+      return true;
+    }
+    // Whoever was asked for a cookie before counts on it.
+    internal::ClientHelloView hello;
+    return !internal::ReadClientHello(datagram, &hello) ||
+           !hello.cookie.empty();
+  }
+
   // A datagram of a peer without session, or a new hello of one that has one.
   void OnHello(net::Path& path, absl::Span<uint8_t> datagram,
                PeerTable::Peer* known) {
@@ -383,7 +397,8 @@ class Listener::Core final : public internal::SessionOwner,
     options.ipv6 = path.peer.is_v6();
     options.ask_for_verdict = options_.verify_peer != nullptr;
     options.ask_for_psk = options_.psk_lookup != nullptr;
-    if (context_.state()->cookies()) {
+    options.amplification_limit = options_.amplification_limit;
+    if (DemandsCookie(datagram, known)) {
       std::array<uint8_t, CookieExchange::kReplyBytes> reply;
       const CookieExchange::Result result =
           cookies_.Process(datagram, path.peer, reactor_.Now(), reply);

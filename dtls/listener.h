@@ -65,6 +65,15 @@ struct ListenerOptions {
   size_t max_half_open_per_source = 2'048;
   int source_prefix_v4 = 32;
   int source_prefix_v6 = 64;
+  // With `ServerOptions::cookies`: while fewer sessions than these are
+  // half-open, a hello is served without a cookie, unless there is a session
+  // with its address already. 0: cookies are always demanded.
+  size_t half_open_before_cookies = 0;
+  // A peer that has shown no cookie gets at most so many times the bytes that
+  // came from its address, until its handshake is complete: the rest of a large
+  // flight waits until it repeats its hello (RFC 9147 section 5.1). 0: any
+  // number, for networks where addresses cannot be forged.
+  size_t amplification_limit = 3;
   // Judges the certificates of clients, and finds the keys of PSK identities
   // (only with `ServerOptions::psk_lookup`); see session_hooks.h.
   VerifyPeer verify_peer = {};

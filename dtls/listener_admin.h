@@ -98,6 +98,7 @@ struct ListenerLimits {
   size_t accept_backlog = 1024;
   size_t max_half_open = 16'384;
   size_t max_half_open_per_source = 2'048;
+  size_t half_open_before_cookies = 0;
 };
 
 enum class SessionEventKind : uint8_t { kOpened, kChanged, kClosed };

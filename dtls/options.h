@@ -123,7 +123,8 @@ struct ServerOptions {
   // "SRTP_AEAD_AES_128_GCM", "SRTP_AES128_CM_SHA1_80", ...
   std::vector<std::string> srtp_profiles = {};
 
-  // Demand a cookie before any state is kept (RFC 6347 section 4.2.1).
+  // Demand a cookie before any state is kept (RFC 6347 section 4.2.1); see also
+  // `ListenerOptions::half_open_before_cookies`.
   bool cookies = true;
   CookieOptions cookie = {};
 

@@ -59,6 +59,9 @@ struct SessionStatistics {
   uint64_t messages_dropped_queue_full = 0;
   // Datagrams that the network did not take.
   uint64_t datagrams_not_sent = 0;
+  // Datagrams that waited for the peer to send more, because it had not shown
+  // yet that it receives at its address.
+  uint64_t datagrams_held_back = 0;
   // Flights sent again because the peer did not answer.
   uint64_t retransmissions = 0;
   // From the first to the last message of the handshake.

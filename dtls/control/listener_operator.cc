@@ -78,6 +78,7 @@ constexpr NamedLimit kLimits[] = {
     {"accept_backlog", &ListenerLimits::accept_backlog},
     {"max_half_open", &ListenerLimits::max_half_open},
     {"max_half_open_per_source", &ListenerLimits::max_half_open_per_source},
+    {"half_open_before_cookies", &ListenerLimits::half_open_before_cookies},
 };
 
 v1::ListenerLimits ToProto(const std::string& name,

@@ -38,6 +38,8 @@ void AddTo(const SessionStatistics& s, v1::Traffic* sum) {
   sum->set_bytes_received(sum->bytes_received() + s.bytes_received);
   sum->set_bytes_sent(sum->bytes_sent() + s.bytes_sent);
   sum->set_datagrams_not_sent(sum->datagrams_not_sent() + s.datagrams_not_sent);
+  sum->set_datagrams_held_back(sum->datagrams_held_back() +
+                               s.datagrams_held_back);
   const v1::RecordsDropped d = Dropped(s);
   v1::RecordsDropped* to = sum->mutable_dropped();
   to->set_replay(to->replay() + d.replay());

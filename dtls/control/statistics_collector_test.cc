@@ -71,6 +71,7 @@ ListenerStatistics Counted(uint64_t factor) {
                .records_malformed = 51 * factor,
                .messages_dropped_queue_full = 53 * factor,
                .datagrams_not_sent = 54 * factor,
+               .datagrams_held_back = 56 * factor,
                .retransmissions = 55 * factor};
   s.socket.datagrams_received = 60 * factor;
   s.socket.datagrams_sent = 61 * factor;
@@ -136,6 +137,7 @@ constexpr char kCounted[] = R"pb(
       queue_full: 53
     }
     datagrams_not_sent: 54
+    datagrams_held_back: 56
   }
   retransmissions: 55
   socket {

@@ -43,6 +43,9 @@ TEST(SecurityTest, TellsTheDefaultsOfAListener) {
           {"half_open_grace", absl::FormatDuration(options.half_open_grace)},
           {"max_half_open_per_source",
            absl::StrCat(options.max_half_open_per_source)},
+          {"half_open_before_cookies",
+           absl::StrCat(options.half_open_before_cookies)},
+          {"amplification_limit", absl::StrCat(options.amplification_limit)},
           {"source_prefix_v4", absl::StrCat(options.source_prefix_v4)},
           {"source_prefix_v6", absl::StrCat(options.source_prefix_v6)},
       }));
@@ -69,6 +72,7 @@ TEST(SecurityTest, LimitsHaveTheDefaultsOfTheOptions) {
   EXPECT_EQ(limits.accept_backlog, options.accept_backlog);
   EXPECT_EQ(limits.max_half_open, options.max_half_open);
   EXPECT_EQ(limits.max_half_open_per_source, options.max_half_open_per_source);
+  EXPECT_EQ(limits.half_open_before_cookies, options.half_open_before_cookies);
 }
 
 }  // namespace

@@ -162,7 +162,8 @@ std::vector<Command> OperationCommands() {
           .min_arguments = 1,
           .max_arguments = kAnyNumber,
           .argument_values = "max_sessions= accept_backlog= max_half_open= "
-                             "max_half_open_per_source=",
+                             "max_half_open_per_source= "
+                             "half_open_before_cookies=",
           .run = &SetLimits,
       },
       {
