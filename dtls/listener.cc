@@ -33,6 +33,8 @@ ListenerLimits LimitsOf(const ListenerOptions& options) {
           .accept_backlog = options.accept_backlog,
           .max_half_open = options.max_half_open,
           .max_half_open_per_source = options.max_half_open_per_source,
+          .handshake_rate_per_source = options.handshake_rate_per_source,
+          .handshake_burst_per_source = options.handshake_burst_per_source,
           .half_open_before_cookies = options.half_open_before_cookies};
 }
 
@@ -369,11 +371,13 @@ class Listener::Core final : public internal::SessionOwner,
     return true;
   }
 
-  bool DemandsCookie(absl::Span<const uint8_t> datagram,
+  bool DemandsCookie(const net::Endpoint& peer,
+                     absl::Span<const uint8_t> datagram,
                      const PeerTable::Peer* known) const {
     if (!context_.state()->cookies()) return false;
     if (known != nullptr ||
-        statistics_.half_open >= limits().half_open_before_cookies) {
+        admission_.half_open() >= limits().half_open_before_cookies ||
+        !admission_.KeepsRate(peer, /*proven=*/false, reactor_.Now())) {
       return true;
     }
     // Whoever was asked for a cookie before counts on it.
@@ -398,7 +402,7 @@ class Listener::Core final : public internal::SessionOwner,
     options.ask_for_verdict = options_.verify_peer != nullptr;
     options.ask_for_psk = options_.psk_lookup != nullptr;
     options.amplification_limit = options_.amplification_limit;
-    if (DemandsCookie(datagram, known)) {
+    if (DemandsCookie(path.peer, datagram, known)) {
       std::array<uint8_t, CookieExchange::kReplyBytes> reply;
       const CookieExchange::Result result =
           cookies_.Process(datagram, path.peer, reactor_.Now(), reply);

@@ -63,6 +63,13 @@ struct ListenerOptions {
   // Of these, those of peers whose addresses agree in their first bits; a hello
   // beyond it is dropped.
   size_t max_half_open_per_source = 2'048;
+  // Handshakes that such peers may begin, per second and at once; a hello
+  // beyond it is dropped. Of hellos without a cookie, where they are served at
+  // all, a count of its own is kept: forged ones take nothing from their
+  // victim. A busy source may be let through a whole network, which is why so
+  // many are; give less where clients have addresses of their own.
+  size_t handshake_rate_per_source = 5'000;
+  size_t handshake_burst_per_source = 10'000;
   int source_prefix_v4 = 32;
   int source_prefix_v6 = 64;
   // With `ServerOptions::cookies`: while fewer sessions than these are

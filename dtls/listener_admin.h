@@ -81,6 +81,7 @@ struct ListenerStatistics {
   uint64_t dropped_accept_backlog = 0;
   uint64_t dropped_max_half_open = 0;
   uint64_t dropped_max_half_open_per_source = 0;
+  uint64_t dropped_handshake_rate_per_source = 0;
   uint64_t dropped_draining = 0;
   // Half-open sessions that gave way to a newcomer at `max_half_open`.
   uint64_t half_open_evicted = 0;
@@ -98,6 +99,8 @@ struct ListenerLimits {
   size_t accept_backlog = 1024;
   size_t max_half_open = 16'384;
   size_t max_half_open_per_source = 2'048;
+  size_t handshake_rate_per_source = 5'000;
+  size_t handshake_burst_per_source = 10'000;
   size_t half_open_before_cookies = 0;
 };
 

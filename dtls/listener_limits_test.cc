@@ -23,6 +23,8 @@ namespace {
 using ::cordon::testing::ServedListener;
 using ::cordon::testing::SimDatagram;
 
+using Bytes = std::vector<uint8_t>;
+
 constexpr int kFlood = 100'000;
 
 net::Endpoint Source(int i) {
@@ -52,27 +54,31 @@ class ListenerLimitsTest : public ::testing::Test {
     });
   }
 
+  net::Task<absl::StatusOr<Bytes>> CaptureHello() {
+    return CaptureHello(world_);
+  }
+
   // The first hello of a client, which then gives up.
-  net::Task<absl::StatusOr<std::vector<uint8_t>>> CaptureHello() {
-    std::vector<uint8_t> hello;
-    world_.reactor.network().set_filter([&hello](SimDatagram& d) {
+  static net::Task<absl::StatusOr<Bytes>> CaptureHello(ServedListener& world) {
+    Bytes hello;
+    world.reactor.network().set_filter([&hello](SimDatagram& d) {
       if (d.to == ServedListener::At() && hello.empty()) hello = d.bytes;
       return false;
     });
     {
-      CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Open());
+      CO_ASSIGN_OR_RETURN(Connection client, co_await world.Open());
       net::TaskScope scope;
       scope.Spawn(client.Handshake());
       co_await ServedListener::Pass(absl::Milliseconds(20));
       scope.RequestStop();
       (void)co_await scope.Join();
     }
-    world_.reactor.network().set_filter(nullptr);
+    world.reactor.network().set_filter(nullptr);
     co_return hello;
   }
 
   // The same hello from many sources.
-  net::Task<void> Flood(const std::vector<uint8_t>& hello) {
+  net::Task<void> Flood(const Bytes& hello) {
     for (int i = 0; i < kFlood; ++i) {
       world_.reactor.Inject(Source(i), ServedListener::At(), hello);
       if (i % 1000 == 999) co_await ServedListener::Pass(absl::Milliseconds(1));
@@ -133,8 +139,7 @@ TEST_F(ListenerLimitsTest, ASourceAtItsLimitLeavesOthersAlone) {
   world_.server_options.cookies = false;
   world_.listener_options.max_half_open_per_source = 2;
   ExpectRuns([&]() -> net::Task<absl::Status> {
-    CO_ASSIGN_OR_RETURN(const std::vector<uint8_t> hello,
-                        co_await CaptureHello());
+    CO_ASSIGN_OR_RETURN(const Bytes hello, co_await CaptureHello());
     for (uint16_t port : {1, 2, 3}) {
       world_.reactor.Inject(Source(1).WithPort(port), ServedListener::At(),
                             hello);
@@ -153,13 +158,84 @@ TEST_F(ListenerLimitsTest, ASourceAtItsLimitLeavesOthersAlone) {
   });
 }
 
+TEST_F(ListenerLimitsTest, ASourceBeginsHandshakesNoFasterThanItMay) {
+  world_.listener_options.handshake_rate_per_source = 1;
+  world_.listener_options.handshake_burst_per_source = 2;
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(Connection first, co_await world_.Connect());
+    CO_ASSIGN_OR_RETURN(Connection second, co_await world_.Connect());
+    EXPECT_EQ(Now().dropped_handshake_rate_per_source, 0U);
+    CO_ASSIGN_OR_RETURN(Connection third, co_await world_.Open());
+    net::TaskScope scope;
+    scope.Spawn(third.Handshake());
+    co_await ServedListener::Pass(absl::Milliseconds(100));
+    EXPECT_EQ(Now().cookies.accepted, 3U);
+    EXPECT_EQ(Now().dropped_handshake_rate_per_source, 1U);
+    EXPECT_EQ(Now().sessions, 2U);
+    // Those that are there go on.
+    CO_RETURN_IF_ERROR(co_await ServedListener::Ask(first, "first"));
+    // Its hellos that come when a second is over are served.
+    CO_RETURN_IF_ERROR(co_await scope.Join());
+    CO_RETURN_IF_ERROR(co_await ServedListener::Ask(third, "third"));
+    co_return co_await ServedListener::Ask(second, "second");
+  });
+}
+
+// Whoever forges the address of another uses up nothing that is his.
+TEST_F(ListenerLimitsTest, ForgedHellosShutNobodyOut) {
+  for (const size_t before_cookies : {0, 1000}) {
+    ServedListener world;
+    world.listener_options.handshake_rate_per_source = 1;
+    world.listener_options.handshake_burst_per_source = 3;
+    world.listener_options.half_open_before_cookies = before_cookies;
+    const absl::Status status = world.Run([&]() -> net::Task<absl::Status> {
+      CO_ASSIGN_OR_RETURN(const Bytes hello, co_await CaptureHello(world));
+      const net::Endpoint victim = net::Endpoint::LoopbackV4(1);
+      for (uint16_t port = 1; port <= 100; ++port) {
+        world.reactor.Inject(victim.WithPort(port), ServedListener::At(),
+                             hello);
+      }
+      co_await ServedListener::Pass(absl::Milliseconds(20));
+      const ListenerStatistics flooded = world.admin().statistics();
+      // More than may be are asked for cookies.
+      EXPECT_EQ(flooded.sessions, before_cookies == 0 ? 0U : 3U);
+      EXPECT_EQ(flooded.cookies.sent, 100 - flooded.sessions);
+      // Within less than a second:
+      for (int i = 0; i < 3; ++i) {
+        CO_ASSIGN_OR_RETURN(Connection client, co_await world.Connect());
+        CO_RETURN_IF_ERROR(co_await ServedListener::Ask(client, "good"));
+      }
+      EXPECT_EQ(world.admin().statistics().dropped_handshake_rate_per_source,
+                0U);
+      co_return absl::OkStatus();
+    });
+    EXPECT_EQ(status, absl::OkStatus()) << before_cookies;
+  }
+}
+
+TEST_F(ListenerLimitsTest, TheRateHoldsWithoutCookies) {
+  world_.server_options.cookies = false;
+  world_.listener_options.handshake_rate_per_source = 1;
+  world_.listener_options.handshake_burst_per_source = 2;
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(const Bytes hello, co_await CaptureHello());
+    for (uint16_t port = 1; port <= 5; ++port) {
+      world_.reactor.Inject(Source(1).WithPort(port), ServedListener::At(),
+                            hello);
+    }
+    co_await ServedListener::Pass(absl::Milliseconds(20));
+    EXPECT_EQ(Now().sessions, 2U);
+    EXPECT_EQ(Now().dropped_handshake_rate_per_source, 3U);
+    co_return absl::OkStatus();
+  });
+}
+
 // ACCEPTANCE: HD4
 TEST_F(ListenerLimitsTest, AFloodWithoutCookiesStopsAtTheLimit) {
   world_.server_options.cookies = false;
   world_.listener_options.max_half_open = 64;
   ExpectRuns([&]() -> net::Task<absl::Status> {
-    CO_ASSIGN_OR_RETURN(const std::vector<uint8_t> hello,
-                        co_await CaptureHello());
+    CO_ASSIGN_OR_RETURN(const Bytes hello, co_await CaptureHello());
     CO_ASSIGN_OR_RETURN(Connection established, co_await world_.Connect());
     co_await Flood(hello);
     EXPECT_EQ(Now().half_open, 64U);
@@ -173,8 +249,7 @@ TEST_F(ListenerLimitsTest, AFloodWithoutCookiesStopsAtTheLimit) {
 // ACCEPTANCE: HA7
 TEST_F(ListenerLimitsTest, AFloodOfSpoofedHellosLeavesNothing) {
   ExpectRuns([&]() -> net::Task<absl::Status> {
-    CO_ASSIGN_OR_RETURN(const std::vector<uint8_t> hello,
-                        co_await CaptureHello());
+    CO_ASSIGN_OR_RETURN(const Bytes hello, co_await CaptureHello());
     // The server's answers, the largest of them.
     size_t largest = 0;
     world_.reactor.network().set_filter([&largest](SimDatagram& d) {

@@ -78,6 +78,8 @@ constexpr NamedLimit kLimits[] = {
     {"accept_backlog", &ListenerLimits::accept_backlog},
     {"max_half_open", &ListenerLimits::max_half_open},
     {"max_half_open_per_source", &ListenerLimits::max_half_open_per_source},
+    {"handshake_rate_per_source", &ListenerLimits::handshake_rate_per_source},
+    {"handshake_burst_per_source", &ListenerLimits::handshake_burst_per_source},
     {"half_open_before_cookies", &ListenerLimits::half_open_before_cookies},
 };
 

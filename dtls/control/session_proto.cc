@@ -230,6 +230,7 @@ void AddTo(const ListenerStatistics& s, v1::ListenerStatistics* sum) {
   limits["accept_backlog"] += s.dropped_accept_backlog;
   limits["max_half_open"] += s.dropped_max_half_open;
   limits["max_half_open_per_source"] += s.dropped_max_half_open_per_source;
+  limits["handshake_rate_per_source"] += s.dropped_handshake_rate_per_source;
   limits["half_open_evicted"] += s.half_open_evicted;
   limits["draining"] += s.dropped_draining;
   sum->set_dropped_unknown(sum->dropped_unknown() + s.dropped_unknown);

@@ -48,6 +48,28 @@ bool Admission::Admit(const net::Endpoint& peer, bool proven, size_t waiting,
     ++statistics_.dropped_max_half_open_per_source;
     return false;
   }
+  if (!KeepsRate(peer, proven, now)) {
+    ++statistics_.dropped_handshake_rate_per_source;
+    return false;
+  }
+  if (!HasRoom(proven, now, evict)) return false;
+  (proven ? proven_rate_ : unproven_rate_)
+      .Count(SourceOfPeer(peer), RateLimit(), now);
+  return true;
+}
+
+bool Admission::KeepsRate(const net::Endpoint& peer, bool proven,
+                          absl::Time now) const {
+  return (proven ? proven_rate_ : unproven_rate_)
+      .Allows(SourceOfPeer(peer), RateLimit(), now);
+}
+
+SourceRate::Limit Admission::RateLimit() const {
+  return {.per_second = limits_.handshake_rate_per_source,
+          .burst = limits_.handshake_burst_per_source};
+}
+
+bool Admission::HasRoom(bool proven, absl::Time now, Evict evict) {
   if (sessions_.size() < limits_.max_half_open) return true;
   // Where the limit was lowered, those that are there end by themselves.
   if (proven && sessions_.size() == limits_.max_half_open &&

@@ -10,6 +10,7 @@
 #include "absl/container/node_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/internal/source_rate.h"
 #include "cordon/dtls/listener_admin.h"
 #include "cordon/net/base/endpoint.h"
 #include "cordon/net/base/intrusive_list.h"
@@ -45,6 +46,10 @@ class Admission {
   bool Admit(const net::Endpoint& peer, bool proven, size_t waiting,
              absl::Time now, Evict evict);
 
+  // Whether `peer` begins handshakes no faster than it may. Proven and unproven
+  // ones are counted apart, so that nobody can use up another's rate.
+  bool KeepsRate(const net::Endpoint& peer, bool proven, absl::Time now) const;
+
   // The session `id` is half-open from now on.
   void Add(uint64_t id, const net::Endpoint& peer, absl::Time now);
   // It is no more; a no-op if it was not.
@@ -66,7 +71,9 @@ class Admission {
   };
 
   net::Endpoint SourceOfPeer(const net::Endpoint& peer) const;
+  bool HasRoom(bool proven, absl::Time now, Evict evict);
   bool MakeRoom(absl::Time now, Evict evict);
+  SourceRate::Limit RateLimit() const;
 
   ListenerLimits limits_;
   const Options options_;
@@ -75,6 +82,8 @@ class Admission {
   net::IntrusiveList<HalfOpen, AgeTag> by_age_;
   absl::node_hash_map<uint64_t, HalfOpen> sessions_;
   absl::flat_hash_map<net::Endpoint, size_t> sources_;
+  SourceRate proven_rate_;
+  SourceRate unproven_rate_;
 };
 
 }  // namespace cordon::dtls::internal

@@ -156,5 +156,31 @@ TEST_F(AdmissionTest, NothingIsKeptOfThoseThatHaveGone) {
   EXPECT_EQ(statistics_.half_open, 3U);
 }
 
+TEST_F(AdmissionTest, TheRateOfASourceIsKept) {
+  admission_.set_limits(
+      {.handshake_rate_per_source = 1, .handshake_burst_per_source = 2});
+  EXPECT_TRUE(Admit("10.0.0.1"));
+  EXPECT_TRUE(Admit("10.0.0.1"));
+  EXPECT_FALSE(Admit("10.0.0.1"));
+  EXPECT_EQ(statistics_.dropped_handshake_rate_per_source, 1U);
+  // One without a cookie is another matter.
+  EXPECT_FALSE(admission_.KeepsRate(At("10.0.0.1"), true, now_));
+  EXPECT_TRUE(admission_.KeepsRate(At("10.0.0.1"), false, now_));
+  EXPECT_TRUE(Admit("10.0.0.2"));
+  now_ += absl::Seconds(1);
+  EXPECT_TRUE(Admit("10.0.0.1"));
+}
+
+TEST_F(AdmissionTest, AHelloThatIsRefusedOtherwiseDoesNotCountForTheRate) {
+  admission_.set_limits({.max_half_open = 0,
+                         .handshake_rate_per_source = 1,
+                         .handshake_burst_per_source = 1});
+  EXPECT_FALSE(Admit("10.0.0.1"));
+  admission_.set_limits(
+      {.handshake_rate_per_source = 1, .handshake_burst_per_source = 1});
+  EXPECT_TRUE(Admit("10.0.0.1"));
+  EXPECT_EQ(statistics_.dropped_handshake_rate_per_source, 0U);
+}
+
 }  // namespace
 }  // namespace cordon::dtls::internal

@@ -43,6 +43,10 @@ TEST(SecurityTest, TellsTheDefaultsOfAListener) {
           {"half_open_grace", absl::FormatDuration(options.half_open_grace)},
           {"max_half_open_per_source",
            absl::StrCat(options.max_half_open_per_source)},
+          {"handshake_rate_per_source",
+           absl::StrCat(options.handshake_rate_per_source)},
+          {"handshake_burst_per_source",
+           absl::StrCat(options.handshake_burst_per_source)},
           {"half_open_before_cookies",
            absl::StrCat(options.half_open_before_cookies)},
           {"amplification_limit", absl::StrCat(options.amplification_limit)},
@@ -72,6 +76,10 @@ TEST(SecurityTest, LimitsHaveTheDefaultsOfTheOptions) {
   EXPECT_EQ(limits.accept_backlog, options.accept_backlog);
   EXPECT_EQ(limits.max_half_open, options.max_half_open);
   EXPECT_EQ(limits.max_half_open_per_source, options.max_half_open_per_source);
+  EXPECT_EQ(limits.handshake_rate_per_source,
+            options.handshake_rate_per_source);
+  EXPECT_EQ(limits.handshake_burst_per_source,
+            options.handshake_burst_per_source);
   EXPECT_EQ(limits.half_open_before_cookies, options.half_open_before_cookies);
 }
 

@@ -163,6 +163,8 @@ std::vector<Command> OperationCommands() {
           .max_arguments = kAnyNumber,
           .argument_values = "max_sessions= accept_backlog= max_half_open= "
                              "max_half_open_per_source= "
+                             "handshake_rate_per_source= "
+                             "handshake_burst_per_source= "
                              "half_open_before_cookies=",
           .run = &SetLimits,
       },
