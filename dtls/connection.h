@@ -100,7 +100,8 @@ class Connection {
   net::Task<absl::Status> AbortHandshake();
 
   // Suspends until a message is there. kOutOfRange (`IsClosed`) when the peer
-  // has closed and all its messages were taken; kFailedPrecondition before the
+  // has closed and all its messages were taken; kDeadlineExceeded: it has sent
+  // nothing for `SessionOptions::idle_timeout`; kFailedPrecondition before the
   // handshake, after `Close`, or while another receive waits.
   // Stop: kCancelled; no message is lost.
   net::Task<absl::StatusOr<Message>> RecvDecrypted();

@@ -154,6 +154,7 @@ void Engine::Receive(absl::Span<uint8_t> datagram, absl::Time now,
   Call call(&output_, output, now);
   const uint64_t datagrams_before =
       statistics_.datagrams_sent + statistics_.datagrams_not_sent;
+  const uint64_t messages_before = messages();
   if (allowance_ != nullptr) Allow(datagram.size());
   // Records stand on their own: one that is bad leaves the others alone.
   while (!datagram.empty()) {
@@ -166,6 +167,7 @@ void Engine::Receive(absl::Span<uint8_t> datagram, absl::Time now,
     ReceiveRecord(record, datagram.subspan(0, record.whole.size()), now);
     datagram.remove_prefix(record.whole.size());
   }
+  if (messages() > messages_before) last_message_ = now;
   if (state_ != EngineState::kConnected || timer_.running()) {
     UpdateTimer(now, datagrams_before);
   }
@@ -293,6 +295,8 @@ void Engine::OnFinished(absl::Time now) {
 void Engine::OnConnected(absl::Time now) {
   state_ = EngineState::kConnected;
   handshake_deadline_ = absl::InfiniteFuture();
+  last_message_ = now;
+  idle_check_ = now + session_options().idle_timeout;
   statistics_.handshake_duration = now - started_;
   if (totals_ != nullptr) totals_->handshake_duration += now - started_;
   Read();
@@ -367,7 +371,9 @@ void Engine::UpdateTimer(absl::Time now, uint64_t datagrams_before) {
 }
 
 absl::Time Engine::NextDeadline() const {
-  return std::min(handshake_deadline_, timer_.deadline());
+  return std::min({handshake_deadline_, timer_.deadline(),
+                   state_ == EngineState::kConnected ? idle_check_
+                                                     : absl::InfiniteFuture()});
 }
 
 void Engine::OnTimeout(absl::Time now, EngineOutput& output) {
@@ -387,6 +393,7 @@ void Engine::OnTimeout(absl::Time now, EngineOutput& output) {
     Fail(std::move(status));
     return;
   }
+  if (state_ == EngineState::kConnected && now >= idle_check_) CheckIdle(now);
   if (now < timer_.deadline()) return;
   timeval left = {};
   if (DTLSv1_get_timeout(ssl_.get(), &left) != 1) {

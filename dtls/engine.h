@@ -251,6 +251,11 @@ class Engine final : private internal::DatagramTransport {
   void Allow(size_t received);
   // The peer has shown that it receives at its address.
   void OnAddressProven();
+  // Of the peer, those that were dropped included.
+  uint64_t messages() const {
+    return statistics_.messages_received +
+           statistics_.messages_dropped_queue_full;
+  }
   // Some of a flight waits for the peer to send more.
   bool held_back() const {
     return allowance_ != nullptr && allowance_->waiting();
@@ -303,6 +308,8 @@ class Engine final : private internal::DatagramTransport {
   // Starts, keeps or ends the retransmission timer after BoringSSL has worked;
   // `datagrams_before` were sent before that.
   void UpdateTimer(absl::Time now, uint64_t datagrams_before);
+  // Ends the session if its peer has been silent for too long.
+  void CheckIdle(absl::Time now);
   void BackOffMtu();
 
   const Context context_;
@@ -316,6 +323,10 @@ class Engine final : private internal::DatagramTransport {
   absl::Time started_ = absl::InfinitePast();
   absl::Time handshake_deadline_ = absl::InfiniteFuture();
   internal::RetransmissionTimer timer_;
+  // When the peer was last heard. It moves with each message; the time to look
+  // at it does not.
+  absl::Time last_message_ = absl::InfinitePast();
+  absl::Time idle_check_ = absl::InfiniteFuture();
   // Until the peer has shown that it receives at its address; null after that.
   std::unique_ptr<internal::SendAllowance> allowance_;
   size_t mtu_hint_ = 0;  // By `SetMtu`.

@@ -1,8 +1,15 @@
-// What a session may take from others: the bytes that its peer's address gets.
+// What a session may take from others: bytes for an address that is not proven,
+// and its place after its peer has gone.
+#include <openssl/ssl.h>
+
 #include <memory>
 #include <utility>
 
+#include "absl/status/status.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
 #include "cordon/dtls/engine.h"
+#include "cordon/dtls/error.h"
 #include "cordon/dtls/internal/send_allowance.h"
 
 namespace cordon::dtls {
@@ -33,6 +40,17 @@ void Engine::OnAddressProven() {
   if (allowance == nullptr) return;
   allowance->SendAll(
       [this](absl::Span<const uint8_t> datagram) { SendDatagram(datagram); });
+}
+
+void Engine::CheckIdle(absl::Time now) {
+  const absl::Duration limit = session_options().idle_timeout;
+  idle_check_ = last_message_ + limit;
+  if (now < idle_check_) return;
+  SSL_shutdown(ssl_.get());
+  absl::Status status = absl::DeadlineExceededError(absl::StrCat(
+      "the peer has sent nothing for ", absl::FormatDuration(limit)));
+  SetErrorDetail(&status, {.limit = "idle_timeout"});
+  Fail(std::move(status));
 }
 
 }  // namespace cordon::dtls

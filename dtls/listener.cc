@@ -105,6 +105,11 @@ class Listener::Core final : public internal::SessionOwner,
   }
 
   void OnStateChanged(Session& session) override {
+    if (session.engine().state() == EngineState::kFailed &&
+        absl::IsDeadlineExceeded(session.engine().error()) &&
+        GetErrorDetail(session.engine().error())->limit == "idle_timeout") {
+      ++statistics_.sessions_idle;
+    }
     Emit(SessionEventKind::kChanged, session);
   }
 

@@ -73,6 +73,9 @@ struct ListenerStatistics {
   // Sessions that ended because their peer came back with a new one from the
   // same address and port (RFC 6347 section 4.2.8).
   uint64_t sessions_superseded = 0;
+  // Sessions that ended because their peer had sent nothing for long; see
+  // `SessionOptions::idle_timeout`.
+  uint64_t sessions_idle = 0;
   // Sessions that were closed by `ListenerAdmin::CloseSession` or a drain.
   uint64_t sessions_closed_by_admin = 0;
   CookieStatistics cookies = {};

@@ -48,6 +48,14 @@ struct SessionOptions {
   // that verdicts take included.
   absl::Duration handshake_deadline = absl::Seconds(30);
 
+  // A session whose peer has sent no message for this long, empty ones
+  // included, is ended: the peer gets close_notify, `RecvDecrypted`
+  // kDeadlineExceeded with the limit "idle_timeout". Off by default, because
+  // peers owe no messages: devices sleep, and after a handshake for SRTP (RFC
+  // 5764) there are none. Nothing else tells a server that a peer has vanished,
+  // so set it where peers are known to speak.
+  absl::Duration idle_timeout = absl::InfiniteDuration();
+
   // A flight that is not answered within this time is sent again; the time
   // grows by the factor with each repetition of the same flight, up to the
   // maximum (RFC 6347 section 4.2.4.1; it allows for 60 s, but then a handshake

@@ -232,6 +232,7 @@ void AddTo(const ListenerStatistics& s, v1::ListenerStatistics* sum) {
   limits["max_half_open_per_source"] += s.dropped_max_half_open_per_source;
   limits["handshake_rate_per_source"] += s.dropped_handshake_rate_per_source;
   limits["half_open_evicted"] += s.half_open_evicted;
+  limits["idle_timeout"] += s.sessions_idle;
   limits["draining"] += s.dropped_draining;
   sum->set_dropped_unknown(sum->dropped_unknown() + s.dropped_unknown);
   AddTo(s.traffic, sum->mutable_traffic());

@@ -55,6 +55,7 @@ ListenerStatistics Counted(uint64_t factor) {
   s.dropped_max_half_open_per_source = 36 * factor;
   s.half_open_evicted = 37 * factor;
   s.dropped_handshake_rate_per_source = 38 * factor;
+  s.sessions_idle = 39 * factor;
   s.dropped_unknown = 33 * factor;
   s.verification_errors_ignored = 34 * factor;
   s.traffic = {.datagrams_received = 40 * factor,
@@ -119,6 +120,7 @@ constexpr char kCounted[] = R"pb(
   limits_hit { key: "max_half_open_per_source" value: 36 }
   limits_hit { key: "half_open_evicted" value: 37 }
   limits_hit { key: "handshake_rate_per_source" value: 38 }
+  limits_hit { key: "idle_timeout" value: 39 }
   dropped_unknown: 33
   verification_errors_ignored: 34
   traffic {

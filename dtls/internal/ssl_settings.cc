@@ -138,6 +138,11 @@ absl::Status CheckSession(const SessionOptions& session) {
                      absl::FormatDuration(session.handshake_deadline),
                      "; it must be positive"));
   }
+  if (session.idle_timeout <= absl::ZeroDuration()) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "session.idle_timeout is ", absl::FormatDuration(session.idle_timeout),
+        "; it must be positive, or infinite for none"));
+  }
   if (session.retransmission_timeout < absl::Milliseconds(10) ||
       session.retransmission_timeout > absl::Minutes(1)) {
     return absl::InvalidArgumentError(

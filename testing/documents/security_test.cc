@@ -62,6 +62,7 @@ TEST(SecurityTest, TellsTheDefaultsOfASession) {
       (Defaults{
           {"handshake_deadline",
            absl::FormatDuration(options.handshake_deadline)},
+          {"idle_timeout", absl::FormatDuration(options.idle_timeout)},
           {"max_retransmissions", absl::StrCat(options.max_retransmissions)},
           {"max_queued_messages", absl::StrCat(options.max_queued_messages)},
           {"max_queued_bytes", absl::StrCat(options.max_queued_bytes)},
