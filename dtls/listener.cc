@@ -30,6 +30,7 @@ constexpr char kClosedByAdmin[] = "closed_by_admin";
 
 ListenerLimits LimitsOf(const ListenerOptions& options) {
   return {.max_sessions = options.max_sessions,
+          .max_session_memory = options.max_session_memory,
           .accept_backlog = options.accept_backlog,
           .max_half_open = options.max_half_open,
           .max_half_open_per_source = options.max_half_open_per_source,
@@ -195,6 +196,7 @@ class Listener::Core final : public internal::SessionOwner,
     ListenerStatistics statistics = statistics_;
     statistics.cookies = cookies_.statistics();
     statistics.socket = socket_->statistics();
+    statistics.session_memory = admission_.memory().used();
     return statistics;
   }
 
@@ -453,6 +455,7 @@ class Listener::Core final : public internal::SessionOwner,
                                              *std::move(engine));
     session->set_hello_random(hello.random);
     session->engine().CountIn(&statistics_.traffic);
+    session->CountMemoryIn(&admission_.memory());
     sessions_[session->id()] = session.get();
     admission_.Add(session->id(), path.peer, reactor_.Now());
     peers_.Add(*session);

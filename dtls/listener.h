@@ -51,6 +51,11 @@ struct ListenerOptions {
   bool gro = false;
   // Sessions at one time; a hello beyond it is dropped and counted.
   size_t max_sessions = 1'000'000;
+  // Bytes that all sessions may take: about 16 KiB for each, and the messages
+  // that wait in it. A hello that finds no room for a session is dropped and
+  // counted; so is a message, if others of its session are waiting. The default
+  // is what `max_sessions` take: lower it to what the machine can spare.
+  size_t max_session_memory = size_t{16} << 30;
   // Sessions that wait for `Accept`, likewise.
   size_t accept_backlog = 1024;
   // Sessions before the end of their handshake. At the limit the oldest one

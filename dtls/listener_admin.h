@@ -58,8 +58,9 @@ struct HandshakeTimes {
 };
 
 struct ListenerStatistics {
-  size_t sessions = 0;   // now
-  size_t half_open = 0;  // of these, before the end of their handshake
+  size_t sessions = 0;        // now
+  size_t half_open = 0;       // of these, before the end of their handshake
+  size_t session_memory = 0;  // bytes that these take, about
   uint64_t sessions_accepted = 0;
   uint64_t handshakes_begun = 0;
   uint64_t handshakes_completed = 0;
@@ -81,6 +82,7 @@ struct ListenerStatistics {
   CookieStatistics cookies = {};
   // Hellos that were dropped at a limit, or while draining.
   uint64_t dropped_max_sessions = 0;
+  uint64_t dropped_max_session_memory = 0;
   uint64_t dropped_accept_backlog = 0;
   uint64_t dropped_max_half_open = 0;
   uint64_t dropped_max_half_open_per_source = 0;
@@ -99,6 +101,7 @@ struct ListenerStatistics {
 // limits end no session that is there.
 struct ListenerLimits {
   size_t max_sessions = 1'000'000;
+  size_t max_session_memory = size_t{16} << 30;
   size_t accept_backlog = 1024;
   size_t max_half_open = 16'384;
   size_t max_half_open_per_source = 2'048;

@@ -22,6 +22,8 @@ class Message {
 
   absl::Span<const uint8_t> bytes() const { return bytes_.bytes(); }
   size_t size() const { return bytes_.size(); }
+  // Bytes of memory that it takes.
+  size_t capacity() const { return bytes_.capacity(); }
   // The bytes as characters.
   absl::string_view text() const {
     return {reinterpret_cast<const char*>(bytes_.data()), bytes_.size()};

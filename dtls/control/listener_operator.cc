@@ -81,6 +81,7 @@ constexpr NamedLimit kLimits[] = {
     {"handshake_rate_per_source", &ListenerLimits::handshake_rate_per_source},
     {"handshake_burst_per_source", &ListenerLimits::handshake_burst_per_source},
     {"half_open_before_cookies", &ListenerLimits::half_open_before_cookies},
+    {"max_session_memory", &ListenerLimits::max_session_memory},
 };
 
 v1::ListenerLimits ToProto(const std::string& name,

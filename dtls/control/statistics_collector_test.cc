@@ -56,6 +56,8 @@ ListenerStatistics Counted(uint64_t factor) {
   s.half_open_evicted = 37 * factor;
   s.dropped_handshake_rate_per_source = 38 * factor;
   s.sessions_idle = 39 * factor;
+  s.dropped_max_session_memory = 70 * factor;
+  s.session_memory = 71 * factor;
   s.dropped_unknown = 33 * factor;
   s.verification_errors_ignored = 34 * factor;
   s.traffic = {.datagrams_received = 40 * factor,
@@ -121,6 +123,8 @@ constexpr char kCounted[] = R"pb(
   limits_hit { key: "half_open_evicted" value: 37 }
   limits_hit { key: "handshake_rate_per_source" value: 38 }
   limits_hit { key: "idle_timeout" value: 39 }
+  limits_hit { key: "max_session_memory" value: 70 }
+  session_memory: 71
   dropped_unknown: 33
   verification_errors_ignored: 34
   traffic {

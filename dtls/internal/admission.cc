@@ -32,12 +32,24 @@ net::Endpoint SourceOf(const net::Endpoint& peer, int v4_bits, int v6_bits) {
 
 Admission::Admission(const ListenerLimits& limits, const Options& options,
                      ListenerStatistics* statistics)
-    : limits_(limits), options_(options), statistics_(*statistics) {}
+    : limits_(limits),
+      memory_(limits.max_session_memory),
+      options_(options),
+      statistics_(*statistics) {}
+
+void Admission::set_limits(const ListenerLimits& limits) {
+  limits_ = limits;
+  memory_.set_limit(limits.max_session_memory);
+}
 
 bool Admission::Admit(const net::Endpoint& peer, bool proven, size_t waiting,
                       absl::Time now, Evict evict) {
   if (statistics_.sessions >= limits_.max_sessions) {
     ++statistics_.dropped_max_sessions;
+    return false;
+  }
+  if (!memory_.HasRoomFor(kSessionBytes)) {
+    ++statistics_.dropped_max_session_memory;
     return false;
   }
   if (waiting >= limits_.accept_backlog) {

@@ -10,6 +10,7 @@
 #include "absl/container/node_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/internal/session_memory.h"
 #include "cordon/dtls/internal/source_rate.h"
 #include "cordon/dtls/listener_admin.h"
 #include "cordon/net/base/endpoint.h"
@@ -60,7 +61,11 @@ class Admission {
   size_t sources() const { return sources_.size(); }
 
   const ListenerLimits& limits() const { return limits_; }
-  void set_limits(const ListenerLimits& limits) { limits_ = limits; }
+  void set_limits(const ListenerLimits& limits);
+
+  // Sessions count their memory here.
+  SessionMemory& memory() { return memory_; }
+  const SessionMemory& memory() const { return memory_; }
 
  private:
   struct AgeTag {};
@@ -76,6 +81,7 @@ class Admission {
   SourceRate::Limit RateLimit() const;
 
   ListenerLimits limits_;
+  SessionMemory memory_;
   const Options options_;
   ListenerStatistics& statistics_;
   // The oldest first.

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
+#include "cordon/dtls/internal/session_memory.h"
 #include "cordon/dtls/listener_admin.h"
 #include "cordon/net/base/endpoint.h"
 #include "gtest/gtest.h"
@@ -64,6 +65,25 @@ TEST_F(AdmissionTest, ASessionAtTheLimitIsTheLast) {
   statistics_.sessions = 100;
   EXPECT_FALSE(Admit("10.0.0.1"));
   EXPECT_EQ(statistics_.dropped_max_sessions, 1U);
+}
+
+TEST_F(AdmissionTest, ASessionMustFindRoomInTheMemory) {
+  ListenerLimits limits = admission_.limits();
+  limits.max_session_memory = 2 * kSessionBytes;
+  admission_.set_limits(limits);
+  admission_.memory().Add(kSessionBytes);
+  EXPECT_TRUE(Admit("10.0.0.1"));
+  admission_.memory().Add(1);
+  EXPECT_FALSE(Admit("10.0.0.1"));
+  EXPECT_EQ(statistics_.dropped_max_session_memory, 1U);
+  // More is in use than there may be.
+  limits.max_session_memory = 1;
+  admission_.set_limits(limits);
+  EXPECT_FALSE(Admit("10.0.0.1"));
+  admission_.memory().Remove(kSessionBytes + 1);
+  limits.max_session_memory = kSessionBytes;
+  admission_.set_limits(limits);
+  EXPECT_TRUE(Admit("10.0.0.1"));
 }
 
 TEST_F(AdmissionTest, OneThatWaitsAtTheLimitIsTheLast) {

@@ -32,7 +32,9 @@ Session::Session(net::Reactor& reactor, std::shared_ptr<SessionOwner> owner,
       opened_(reactor.Now()),
       last_activity_(opened_),
       path_(path),
-      engine_(std::move(engine)) {}
+      engine_(std::move(engine)) {
+  memory_.Add(kSessionBytes);
+}
 
 Session::~Session() {
   hooks_.reset();
@@ -58,10 +60,19 @@ bool Session::OnMessage(absl::Span<const uint8_t> message) {
       queued_bytes_ + message.size() > options.max_queued_bytes) {
     return false;
   }
-  queue_.push_back(Message(reactor_.byte_pool().Copy(message)));
+  Message copy(reactor_.byte_pool().Copy(message));
+  if (!queue_.empty() && !memory_.HasRoomFor(copy.capacity())) return false;
+  memory_.Add(copy.capacity());
+  queue_.push_back(std::move(copy));
   queued_bytes_ += message.size();
   receivers_.WakeOne();
   return true;
+}
+
+void Session::ClearQueue() {
+  for (const Message& message : queue_) memory_.Remove(message.capacity());
+  queue_.clear();
+  queued_bytes_ = 0;
 }
 
 void Session::OnTimer() {
@@ -243,8 +254,7 @@ absl::Status Session::Begin() {
   if (awaits_hello_) hello_random_ = {};
   hooks_.reset();
   asked_ = false;
-  queue_.clear();
-  queued_bytes_ = 0;
+  ClearQueue();
   handshaking_ = true;
   seen_ = EngineState::kHandshaking;
   SetHalfOpen(true);
@@ -344,8 +354,10 @@ net::Task<absl::StatusOr<size_t>> Session::Receive(
   }
   size_t count = 0;
   while (count < messages.size() && !queue_.empty()) {
-    messages[count] = queue_.pop_front();
-    queued_bytes_ -= messages[count++].size();
+    Message& message = messages[count++];
+    message = queue_.pop_front();
+    queued_bytes_ -= message.size();
+    memory_.Remove(message.capacity());
   }
   co_return count;
 }
@@ -371,8 +383,7 @@ net::Task<absl::Status> Session::Close() {
     Update();
   }
   over_ = true;
-  queue_.clear();
-  queued_bytes_ = 0;
+  ClearQueue();
   early_.clear();
   co_return co_await owner_->CloseSocket();
 }

@@ -15,6 +15,7 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "cordon/dtls/engine.h"
+#include "cordon/dtls/internal/session_memory.h"
 #include "cordon/dtls/message.h"
 #include "cordon/dtls/session_hooks.h"
 #include "cordon/dtls/session_snapshot.h"
@@ -56,6 +57,10 @@ class Session final : private EngineOutput, private net::Timer {
   Session(net::Reactor& reactor, std::shared_ptr<SessionOwner> owner,
           const net::Path& path, std::unique_ptr<Engine> engine);
   ~Session() override;
+
+  // Its memory counts in `memory`, which outlives it; a message that finds no
+  // room there is dropped, unless it is the only one.
+  void CountMemoryIn(SessionMemory* memory) { memory_.CountIn(memory); }
 
   // A datagram of the peer. Before the handshake is begun a few are kept.
   void OnDatagram(absl::Span<uint8_t> datagram);
@@ -115,6 +120,7 @@ class Session final : private EngineOutput, private net::Timer {
   net::Task<void> Judge();
   net::Task<void> LookUpPsk();
   absl::Status NotEstablished() const;
+  void ClearQueue();
 
   net::Reactor& reactor_;
   const std::shared_ptr<SessionOwner> owner_;
@@ -141,6 +147,7 @@ class Session final : private EngineOutput, private net::Timer {
   size_t early_bytes_ = 0;
   net::RingQueue<Message> queue_;
   size_t queued_bytes_ = 0;
+  MemoryShare memory_;
   net::WaitQueue handshakers_;
   net::WaitQueue receivers_;
   // What the application does in the middle of the handshake. Last: destroyed
