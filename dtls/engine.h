@@ -204,6 +204,8 @@ class Engine final : private internal::DatagramTransport {
   const std::vector<VerificationError>& ignored_errors() const {
     return notes_.tolerated;
   }
+  // A server's session began with a hello that had shown a good cookie.
+  bool cookie_shown() const { return options_.verified_hello.has_value(); }
   uint64_t policy_version() const {
     return options_.policy == nullptr ? 0 : options_.policy->version();
   }

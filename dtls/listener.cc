@@ -148,7 +148,8 @@ class Listener::Core final : public internal::SessionOwner,
     if (internal::ClientHelloView hello;
         LooksLikeHello(datagram.bytes) &&
         internal::ReadClientHello(datagram.bytes, &hello)) {
-      if (Session* session = peer.FindByRandom(hello.random)) {
+      Session* const session = peer.FindByRandom(hello.random);
+      if (session != nullptr && !GoesOnWithCookie(*session, hello)) {
         session->OnDatagram(datagram.bytes);
       } else {
         // The peer may have lost its state and begun anew (RFC 6347 section
@@ -274,6 +275,14 @@ class Listener::Core final : public internal::SessionOwner,
     return datagram.size() > internal::kRecordHeaderBytes &&
            datagram[0] == internal::kHandshakeType && datagram[3] == 0 &&
            datagram[4] == 0;
+  }
+
+  // The client was asked for a cookie, and then a repetition of its first hello
+  // was served without one: what is here now is the hello that counts for it.
+  bool GoesOnWithCookie(const Session& session,
+                        const internal::ClientHelloView& hello) const {
+    return context_.state()->cookies() && session.half_open() &&
+           !hello.cookie.empty() && !session.engine().cookie_shown();
   }
 
   void Emit(SessionEventKind kind, const Session& session) {

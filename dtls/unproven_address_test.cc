@@ -297,6 +297,44 @@ TEST_F(UnprovenAddressTest, AHelloWithACookieIsTakenAtItsWord) {
   });
 }
 
+// A client repeats its hello while it is being asked for a cookie. The
+// repetition is served without one, but the client has gone on with its cookie.
+TEST_F(UnprovenAddressTest, ACookieThatCrossesARepeatedHelloIsGood) {
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    std::vector<SimDatagram> late;
+    bool crossed = false;
+    world_.reactor.network().set_filter([&](SimDatagram& d) {
+      if (d.from != ServedListener::At() || crossed) return true;
+      if (late.empty()) {
+        late.push_back(d);
+      } else {
+        crossed = true;
+        world_.reactor.Inject(d.from, d.to, late[0].bytes);
+      }
+      return false;
+    });
+    CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Open());
+    net::TaskScope scope;
+    scope.Spawn(client.Handshake());
+    co_await ServedListener::Pass(absl::Milliseconds(100));
+    EXPECT_EQ(Now().cookies.sent, 1U);
+    EXPECT_EQ(Now().sessions, 0U);
+    ListenerLimits limits = world_.admin().limits();
+    limits.half_open_before_cookies = 1000;
+    world_.admin().SetLimits(limits);
+    CO_RETURN_IF_ERROR(co_await scope.Join());
+    EXPECT_TRUE(crossed);
+    EXPECT_EQ(Now().cookies.accepted, 1U);
+    CO_RETURN_IF_ERROR(co_await ServedListener::Ask(client, "good"));
+    // The session without the cookie is over.
+    co_await ServedListener::Pass(absl::Milliseconds(100));
+    EXPECT_EQ(Now().sessions, 1U);
+    EXPECT_EQ(Now().half_open, 0U);
+    world_.reactor.network().set_filter(nullptr);
+    co_return co_await client.Close();
+  });
+}
+
 // Who is there already is not disturbed by what a stranger sends in his name.
 TEST_F(UnprovenAddressTest, AnAddressWithASessionNeedsACookie) {
   world_.listener_options.half_open_before_cookies = 1000;
