@@ -115,7 +115,8 @@ class Connection {
   // Suspends only while the network takes nothing; OK means that the record is
   // on its way, as far as UDP goes. `message` may be freed when it returns.
   // kInvalidArgument: too large; kFailedPrecondition: not established, or
-  // closed. Stop: kCancelled, not sent.
+  // closed; kResourceExhausted: the session's key may encrypt no more, see
+  // `Engine::Send`, and the session is over. Stop: kCancelled, not sent.
   net::Task<absl::Status> SendEncrypted(absl::Span<const uint8_t> message);
 
   // Sends several messages; those of equal size leave as one train, which is

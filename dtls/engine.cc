@@ -81,6 +81,7 @@ void Engine::ForgetSession() {
   held_bytes_ = 0;
   early_.clear();
   early_bytes_ = 0;
+  usage_ = internal::KeyUsage();
 }
 
 absl::Status Engine::Restart() {
@@ -186,6 +187,7 @@ void Engine::ReceiveRecord(const internal::RecordView& view,
   } else {
     set_incoming(record);
     Read();
+    if (WasForged(view)) CountDiscarded(view);
   }
 }
 
@@ -195,8 +197,7 @@ void Engine::ReceiveWhileHandshaking(const internal::RecordView& view,
   if (view.epoch != 0) KeepEarly(view.whole);
   // Early data would be thrown away.
   if (view.epoch == 0 || view.type != internal::kApplicationDataType) {
-    set_incoming(view.whole);
-    Drive(now);
+    Feed(view, now);
   }
   if (view.epoch != 0) return;
   timer_.OnAnswer(now);
@@ -204,9 +205,15 @@ void Engine::ReceiveWhileHandshaking(const internal::RecordView& view,
        i < early_.size() && !resting() && state_ == EngineState::kHandshaking;
        ++i) {
     if (early_[i][0] == internal::kApplicationDataType) continue;
-    set_incoming(early_[i]);
-    Drive(now);
+    internal::RecordView early;
+    if (internal::ReadRecord(early_[i], &early)) Feed(early, now);
   }
+}
+
+void Engine::Feed(const internal::RecordView& view, absl::Time now) {
+  set_incoming(view.whole);
+  Drive(now);
+  if (WasForged(view)) CountForged();
 }
 
 void Engine::KeepEarly(absl::Span<const uint8_t> record) {
@@ -237,7 +244,10 @@ void Engine::OpenInPlace(const internal::RecordView& view,
 
 void Engine::CountDiscarded(const internal::RecordView& view) {
   Count(&SessionStatistics::records_discarded);
-  switch (internal::ReasonOfDiscard(ssl_.get(), view.epoch, view.sequence)) {
+  switch (internal::ReasonOfDiscard(ssl_.get(), view)) {
+    case internal::DiscardReason::kMalformed:
+      Count(&SessionStatistics::records_malformed);
+      return;
     case internal::DiscardReason::kWrongEpoch:
       Count(&SessionStatistics::records_wrong_epoch);
       return;
@@ -246,6 +256,7 @@ void Engine::CountDiscarded(const internal::RecordView& view) {
       return;
     case internal::DiscardReason::kBadMac:
       Count(&SessionStatistics::records_bad_mac);
+      CountForged();
       return;
   }
 }
@@ -299,6 +310,8 @@ void Engine::OnConnected(absl::Time now) {
   idle_check_ = now + session_options().idle_timeout;
   statistics_.handshake_duration = now - started_;
   if (totals_ != nullptr) totals_->handshake_duration += now - started_;
+  usage_.LimitSealing(
+      internal::SealingLimitOf(*SSL_get_current_cipher(ssl_.get())));
   Read();
   for (std::vector<uint8_t>& record : std::exchange(early_, {})) {
     internal::RecordView view;
@@ -450,14 +463,15 @@ absl::Status Engine::Send(absl::Span<const uint8_t> message,
     Count(&SessionStatistics::datagrams_not_sent);
     return absl::UnavailableError("the network does not take the message now");
   }
+  const internal::KeyUse use = usage_.CountSealed(message.size());
   const size_t size =
-      internal::SealApplicationRecord(ssl_.get(), message, room);
+      use == internal::KeyUse::kUsedUp
+          ? 0
+          : internal::SealApplicationRecord(ssl_.get(), message, room);
   output.Commit(size);
-  if (size == 0) {
-    absl::Status status = absl::ResourceExhaustedError(
-        "the session has used up its sequence numbers: make a new one");
-    SetErrorDetail(&status, {.limit = "sequence_numbers"});
-    return status;
+  if (size == 0) return EndOfSending(use, output);
+  if (use == internal::KeyUse::kNearlyUsedUp) {
+    Count(&SessionStatistics::keys_nearly_used_up);
   }
   Count(&SessionStatistics::datagrams_sent);
   Count(&SessionStatistics::messages_sent);
@@ -497,6 +511,10 @@ void Engine::Terminate(absl::Status status, uint8_t alert, absl::Time now,
     return;
   }
   Call call(&output_, output, now);
+  End(std::move(status), alert);
+}
+
+void Engine::End(absl::Status status, uint8_t alert) {
   if (alert == SSL_AD_CLOSE_NOTIFY && (state_ == EngineState::kConnected ||
                                        state_ == EngineState::kPeerClosed)) {
     SSL_shutdown(ssl_.get());

@@ -36,6 +36,7 @@
 #include "cordon/dtls/internal/client_hello.h"
 #include "cordon/dtls/internal/compiled_policy.h"
 #include "cordon/dtls/internal/datagram_bio.h"
+#include "cordon/dtls/internal/key_usage.h"
 #include "cordon/dtls/internal/retransmission_timer.h"
 #include "cordon/dtls/internal/send_allowance.h"
 #include "cordon/dtls/internal/ssl_callbacks.h"
@@ -166,7 +167,10 @@ class Engine final : private internal::DatagramTransport {
 
   // Sends one message as one record. kFailedPrecondition unless connected;
   // kInvalidArgument if it is larger than `MaxMessageSize`; kUnavailable if
-  // the network does not take it now.
+  // the network does not take it now; kResourceExhausted if that is more than
+  // the session's key may encrypt (RFC 9147 section 4.5.3), or if there is no
+  // sequence number left: the peer has then been told by close_notify, and the
+  // state is `kFailed`.
   absl::Status Send(absl::Span<const uint8_t> message, EngineOutput& output);
   // The largest message that can be sent, in bytes; 0 unless connected.
   size_t MaxMessageSize() const;
@@ -222,6 +226,9 @@ class Engine final : private internal::DatagramTransport {
   }
 
  private:
+  // Of tests.
+  friend class EngineInspector;
+
   // Points to an output for the length of a call, and tells BoringSSL the time.
   class Call {
    public:
@@ -269,9 +276,17 @@ class Engine final : private internal::DatagramTransport {
                      absl::Span<uint8_t> record, absl::Time now);
   void ReceiveWhileHandshaking(const internal::RecordView& view,
                                absl::Time now);
+  // Lets BoringSSL work on a record of the handshake.
+  void Feed(const internal::RecordView& view, absl::Time now);
   void OpenInPlace(const internal::RecordView& view,
                    absl::Span<uint8_t> record);
   void CountDiscarded(const internal::RecordView& view);
+  // The record that was just read came to the cipher and did not open.
+  bool WasForged(const internal::RecordView& view) const;
+  // Counts it towards the limit of its key.
+  void CountForged();
+  // No message can be sent any more.
+  absl::Status EndOfSending(internal::KeyUse use, EngineOutput& output);
   void Count(uint64_t SessionStatistics::* counter, uint64_t by = 1) {
     statistics_.*counter += by;
     if (totals_ != nullptr) totals_->*counter += by;
@@ -282,6 +297,8 @@ class Engine final : private internal::DatagramTransport {
   void OnConnected(absl::Time now);
   void Deliver(absl::Span<const uint8_t> message);
   void Fail(absl::Status status);
+  // The same, but tells the peer, as `Terminate` does.
+  void End(absl::Status status, uint8_t alert);
   // Translates BoringSSL's error, and what the callbacks noted.
   absl::Status FailureStatus();
 
@@ -348,6 +365,7 @@ class Engine final : private internal::DatagramTransport {
   // in the clear. They cannot be told from forged ones, so there are few.
   std::vector<std::vector<uint8_t>> early_;
   size_t early_bytes_ = 0;
+  internal::KeyUsage usage_;
   // Of the call that is running.
   EngineOutput* output_ = nullptr;
   SessionStatistics statistics_;

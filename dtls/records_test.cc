@@ -5,8 +5,10 @@
 #include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cordon/dtls/engine.h"
+#include "cordon/testing/engine_inspector/engine_inspector.h"
 #include "cordon/testing/engine_pair/engine_pair.h"
 #include "gtest/gtest.h"
 
@@ -106,6 +108,52 @@ TEST_P(RecordsTest, ThereMayBeMoreThan65536) {
   constexpr size_t kRecords = 66'000;
   for (size_t i = 0; i < kRecords; ++i) pair_.Deliver({Seal("x")}, to_);
   EXPECT_EQ(to_.output.messages.size(), kRecords);
+  EXPECT_EQ(to_.engine->statistics().records_discarded, 0U);
+}
+
+// ACCEPTANCE: HC7
+TEST_P(RecordsTest, TheSessionEndsWithItsSequenceNumbers) {
+  pair_.server_options.ciphers = pair_.client_options.ciphers =
+      "ECDHE-ECDSA-CHACHA20-POLY1305";
+  Connect();
+  constexpr uint64_t kEnd = uint64_t{1} << 48;
+  // The next to the last is the alert's, and the last is never used.
+  constexpr uint64_t kRecords = 300;
+  EngineInspector::SkipToRecord(*from_.engine, kEnd - 2 - kRecords);
+  Bytes record;
+  for (uint64_t i = 0; i < kRecords; ++i) {
+    record = Seal(absl::StrCat(i));
+    pair_.Deliver({record, record}, to_);
+    EXPECT_EQ(to_.output.messages.back(), absl::StrCat(i));
+  }
+  EXPECT_EQ(Bytes(record.begin() + kNumberAt,
+                  record.begin() + kNumberAt + kNumberBytes),
+            (Bytes{0, 1, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfd}));
+  EXPECT_EQ(to_.output.messages.size(), kRecords);
+  EXPECT_EQ(to_.engine->statistics().records_replayed, kRecords);
+  EXPECT_EQ(to_.engine->statistics().records_discarded, kRecords);
+  ASSERT_EQ(from_.state(), EngineState::kConnected);
+
+  const absl::Status status = from_.engine->Send(AsBytes("x"), from_.output);
+  EXPECT_TRUE(absl::IsResourceExhausted(status)) << status;
+  EXPECT_EQ(GetErrorDetail(status)->limit, "sequence_numbers");
+  EXPECT_EQ(from_.state(), EngineState::kFailed);
+  EXPECT_EQ(from_.engine->error(), status);
+  pair_.Exchange();
+  EXPECT_EQ(to_.state(), EngineState::kPeerClosed);
+}
+
+// ACCEPTANCE: HC7
+// A peer of another make may use all of them, and go on after 2^32.
+TEST_P(RecordsTest, NumbersMayBeAnyOf48Bits) {
+  Connect();
+  for (const uint64_t sequence : {uint64_t{0xffff}, uint64_t{0xffff'ffff},
+                                  uint64_t{0xffff'ffff'ffff} - 9}) {
+    EngineInspector::SkipToRecord(*from_.engine, sequence);
+    for (const char* text : {"a", "b", "c"}) {
+      EXPECT_EQ(pair_.Carry(from_, to_, text), text);
+    }
+  }
   EXPECT_EQ(to_.engine->statistics().records_discarded, 0U);
 }
 

@@ -40,6 +40,8 @@ void AddTo(const SessionStatistics& s, v1::Traffic* sum) {
   sum->set_datagrams_not_sent(sum->datagrams_not_sent() + s.datagrams_not_sent);
   sum->set_datagrams_held_back(sum->datagrams_held_back() +
                                s.datagrams_held_back);
+  sum->set_keys_nearly_used_up(sum->keys_nearly_used_up() +
+                               s.keys_nearly_used_up);
   const v1::RecordsDropped d = Dropped(s);
   v1::RecordsDropped* to = sum->mutable_dropped();
   to->set_replay(to->replay() + d.replay());

@@ -76,6 +76,7 @@ ListenerStatistics Counted(uint64_t factor) {
                .messages_dropped_queue_full = 53 * factor,
                .datagrams_not_sent = 54 * factor,
                .datagrams_held_back = 56 * factor,
+               .keys_nearly_used_up = 57 * factor,
                .retransmissions = 55 * factor};
   s.socket.datagrams_received = 60 * factor;
   s.socket.datagrams_sent = 61 * factor;
@@ -146,6 +147,7 @@ constexpr char kCounted[] = R"pb(
     }
     datagrams_not_sent: 54
     datagrams_held_back: 56
+    keys_nearly_used_up: 57
   }
   retransmissions: 55
   socket {

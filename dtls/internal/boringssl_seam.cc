@@ -18,6 +18,9 @@ bssl::SSLImpl* Inside(SSL* ssl) { return bssl::FromOpaque(ssl); }
 SSL* Inside(SSL* ssl) { return ssl; }
 #endif
 
+// The last number that BoringSSL gives to a record.
+constexpr uint64_t kLastSequence = (uint64_t{1} << 48) - 2;
+
 }  // namespace
 
 void ContinueAfterHelloVerifyRequest(SSL* ssl, uint64_t hello_record_sequence) {
@@ -66,18 +69,22 @@ OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
   }
 }
 
-DiscardReason ReasonOfDiscard(SSL* ssl, uint16_t epoch, uint64_t sequence) {
+DiscardReason ReasonOfDiscard(SSL* ssl, const RecordView& record) {
   auto* impl = Inside(ssl);
+  if (record.version != SSL_version(ssl) ||
+      record.body.size() > SSL3_RT_MAX_ENCRYPTED_LENGTH) {
+    return DiscardReason::kMalformed;
+  }
 #if CORDON_BORINGSSL_HAS_EPOCHS
   const auto& current = impl->d1->read_epoch;
-  if (epoch != current.epoch) return DiscardReason::kWrongEpoch;
-  return current.bitmap.ShouldDiscard(sequence) ? DiscardReason::kReplay
-                                                : DiscardReason::kBadMac;
+  if (record.epoch != current.epoch) return DiscardReason::kWrongEpoch;
+  return current.bitmap.ShouldDiscard(record.sequence) ? DiscardReason::kReplay
+                                                       : DiscardReason::kBadMac;
 #else
-  if (epoch != impl->d1->r_epoch) return DiscardReason::kWrongEpoch;
+  if (record.epoch != impl->d1->r_epoch) return DiscardReason::kWrongEpoch;
   const bssl::DTLS1_BITMAP& seen = impl->d1->bitmap;
   // It counts with the epoch in front.
-  const uint64_t number = uint64_t{epoch} << 48 | sequence;
+  const uint64_t number = uint64_t{record.epoch} << 48 | record.sequence;
   if (number > seen.max_seq_num) return DiscardReason::kBadMac;
   const uint64_t age = seen.max_seq_num - number;
   return age >= sizeof(seen.map) * 8 || ((seen.map >> age) & 1) != 0
@@ -93,11 +100,13 @@ size_t SealApplicationRecord(SSL* ssl, absl::Span<const uint8_t> message,
   auto* impl = Inside(ssl);
   size_t size = 0;
 #if CORDON_BORINGSSL_HAS_EPOCHS
+  if (impl->d1->write_epoch.next_record.sequence() >= kLastSequence) return 0;
   bssl::DTLSRecordNumber number;
   const bool sealed = bssl::dtls_seal_record(
       impl, &number, out.data(), &size, out.size(), SSL3_RT_APPLICATION_DATA,
       message.data(), message.size(), impl->d1->write_epoch.epoch());
 #else
+  if (impl->s3->write_sequence >= kLastSequence) return 0;
   const bool sealed = bssl::dtls_seal_record(
       impl, out.data(), &size, out.size(), SSL3_RT_APPLICATION_DATA,
       message.data(), message.size(), bssl::dtls1_use_current_epoch);
@@ -107,6 +116,16 @@ size_t SealApplicationRecord(SSL* ssl, absl::Span<const uint8_t> message,
     return 0;
   }
   return size;
+}
+
+void SkipToRecord(SSL* ssl, uint64_t sequence) {
+  auto* impl = Inside(ssl);
+#if CORDON_BORINGSSL_HAS_EPOCHS
+  auto& epoch = impl->d1->write_epoch;
+  epoch.next_record = bssl::DTLSRecordNumber(epoch.epoch(), sequence);
+#else
+  impl->s3->write_sequence = sequence;
+#endif
 }
 
 }  // namespace cordon::dtls::internal

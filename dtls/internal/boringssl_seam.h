@@ -10,6 +10,7 @@
 #include <cstdint>
 
 #include "absl/types/span.h"
+#include "cordon/dtls/internal/client_hello.h"
 
 namespace cordon::dtls::internal {
 
@@ -34,20 +35,24 @@ enum class OpenResult {
 OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
                                  absl::Span<uint8_t>* plaintext);
 
-enum class DiscardReason { kWrongEpoch, kReplay, kBadMac };
+enum class DiscardReason { kMalformed, kWrongEpoch, kReplay, kBadMac };
 
-// Why `OpenApplicationRecord` has just discarded the record with this epoch and
-// sequence number.
-DiscardReason ReasonOfDiscard(SSL* ssl, uint16_t epoch, uint64_t sequence);
+// Why `ssl` has just discarded `record`. `kBadMac`: it came to the cipher, and
+// did not open. Of a record that was not discarded it is never said.
+DiscardReason ReasonOfDiscard(SSL* ssl, const RecordView& record);
 
 // Bytes that sealing adds to a message.
 size_t SealOverhead(const SSL* ssl);
 
 // Seals one record of application data into `out`, which holds at least
 // `message.size() + SealOverhead(ssl)` bytes, and returns its size; 0 if the
-// sequence numbers are used up. `message` may not overlap `out`.
+// sequence numbers are used up but for one, which is left to an alert.
+// `message` may not overlap `out`.
 size_t SealApplicationRecord(SSL* ssl, absl::Span<const uint8_t> message,
                              absl::Span<uint8_t> out);
+
+// For tests: the next record that is sealed has the number `sequence`.
+void SkipToRecord(SSL* ssl, uint64_t sequence);
 
 }  // namespace cordon::dtls::internal
 

@@ -70,8 +70,7 @@ bool Session::OnMessage(absl::Span<const uint8_t> message) {
 }
 
 void Session::ClearQueue() {
-  for (const Message& message : queue_) memory_.Remove(message.capacity());
-  queue_.clear();
+  while (!queue_.empty()) memory_.Remove(queue_.pop_front().capacity());
   queued_bytes_ = 0;
 }
 
@@ -374,7 +373,10 @@ net::Task<absl::Status> Session::Send(absl::Span<const uint8_t> message) {
     }
   }
   last_activity_ = reactor_.Now();
-  co_return engine_->Send(message, *this);
+  absl::Status status = engine_->Send(message, *this);
+  // Its key may be used up, and the session over.
+  if (!status.ok()) Update();
+  co_return status;
 }
 
 net::Task<absl::Status> Session::Close() {

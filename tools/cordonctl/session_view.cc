@@ -128,6 +128,10 @@ void AddTraffic(const control::v1::Traffic& traffic, Fields* fields) {
         "Not sent",
         absl::StrCat(FormatCount(traffic.datagrams_not_sent()), " datagrams"));
   }
+  if (traffic.keys_nearly_used_up() > 0) {
+    fields->Add("Keys nearly used up",
+                FormatCount(traffic.keys_nearly_used_up()));
+  }
 }
 
 std::pair<const char*, Colour> KindOf(SessionEvent::Kind kind) {

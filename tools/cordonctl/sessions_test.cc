@@ -166,6 +166,7 @@ TEST_F(SessionsTest, GetShowsAllThatIsKnown) {
     ignored->set_subject("CN=old");
     session->mutable_handshake_duration()->set_nanos(12'300'000);
     session->mutable_traffic()->mutable_dropped()->set_replay(3);
+    session->mutable_traffic()->set_keys_nearly_used_up(1);
     session->set_mtu(1400);
     return grpc::Status::OK;
   };
@@ -176,7 +177,8 @@ TEST_F(SessionsTest, GetShowsAllThatIsKnown) {
         "Version: +DTLSv1.2", "Subject: +CN=printer",
         "DNS names: +printer.example.com", "Verified: +yes",
         "Ignored errors: +expired \\(CN=old\\)", "Policy version: +3",
-        "Handshake: +12.3ms", "Records dropped: +replay 3", "MTU: +1400",
+        "Handshake: +12.3ms", "Records dropped: +replay 3",
+        "Keys nearly used up: +1", "MTU: +1400",
         "Opened: +.* \\(2h05m ago\\)"}) {
     EXPECT_THAT(lines, ::testing::Contains(MatchesRegex(line))) << details;
   }

@@ -1,0 +1,54 @@
+#include "cordon/dtls/internal/key_usage.h"
+
+namespace cordon::dtls::internal {
+namespace {
+
+// 2^24.5 records of 2^14 bytes, which are 2^34.5 blocks: by the sum of the
+// blocks an attacker's advantage is below 2^-60, whatever the size of the
+// records. Rounded down, and so by far enough for the few records that are
+// sealed without being counted: those of the handshake, and alerts.
+constexpr uint64_t kGcmBlocks = 24'000'000'000;
+
+// In CBC two inputs of the cipher may be equal, which tells of both messages;
+// the chance with q blocks is about q^2 / 2^129. No analysis is agreed upon for
+// DTLS, so it is kept eight times smaller than that of GCM, below 2^-63.
+constexpr uint64_t kCbcBlocks = uint64_t{1} << 33;
+// The HMAC of 20 bytes, and the padding.
+constexpr uint64_t kCbcBlocksPerRecord = 2;
+
+}  // namespace
+
+SealingLimit SealingLimitOf(const SSL_CIPHER& cipher) {
+  switch (SSL_CIPHER_get_cipher_nid(&cipher)) {
+    case NID_chacha20_poly1305:
+      // Its sequence numbers end before.
+      return {};
+    case NID_aes_128_gcm:
+    case NID_aes_256_gcm:
+      return {.blocks = kGcmBlocks};
+    default:
+      return {.blocks = kCbcBlocks, .blocks_per_record = kCbcBlocksPerRecord};
+  }
+}
+
+KeyUsage::Counter::Counter(uint64_t limit)
+    : limit_(limit), mark_(limit - limit / 4) {}
+
+KeyUse KeyUsage::Counter::Pass(uint64_t by) {
+  if (by > limit_ - count_) return KeyUse::kUsedUp;
+  count_ += by;
+  mark_ = limit_;
+  return KeyUse::kNearlyUsedUp;
+}
+
+KeyUsage::KeyUsage()
+    : sealed_(SealingLimit().blocks), failed_(kMaxFailedRecords) {}
+
+void KeyUsage::LimitSealing(const SealingLimit& limit) {
+  blocks_per_record_ = limit.blocks_per_record;
+  sealed_ = Counter(limit.blocks);
+}
+
+void KeyUsage::LimitFailures(uint64_t records) { failed_ = Counter(records); }
+
+}  // namespace cordon::dtls::internal
