@@ -101,9 +101,10 @@ class Connection {
 
   // Suspends until a message is there. kOutOfRange (`IsClosed`) when the peer
   // has closed and all its messages were taken; kDeadlineExceeded: it has sent
-  // nothing for `SessionOptions::idle_timeout`; kFailedPrecondition before the
-  // handshake, after `Close`, or while another receive waits.
-  // Stop: kCancelled; no message is lost.
+  // nothing for `SessionOptions::idle_timeout`; kResourceExhausted: the keys
+  // are used up, see `Engine::Receive` and `Engine::Send`; kFailedPrecondition
+  // before the handshake, after `Close`, or while another receive waits. Stop:
+  // kCancelled; no message is lost.
   net::Task<absl::StatusOr<Message>> RecvDecrypted();
 
   // Suspends until at least one message is there and takes as many as are, up
@@ -115,8 +116,8 @@ class Connection {
   // Suspends only while the network takes nothing; OK means that the record is
   // on its way, as far as UDP goes. `message` may be freed when it returns.
   // kInvalidArgument: too large; kFailedPrecondition: not established, or
-  // closed; kResourceExhausted: the session's key may encrypt no more, see
-  // `Engine::Send`, and the session is over. Stop: kCancelled, not sent.
+  // closed; kResourceExhausted: the session has ended because its key may
+  // encrypt no more, see `Engine::Send`. Stop: kCancelled, not sent.
   net::Task<absl::Status> SendEncrypted(absl::Span<const uint8_t> message);
 
   // Sends several messages; those of equal size leave as one train, which is

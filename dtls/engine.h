@@ -128,7 +128,9 @@ class Engine final : private internal::DatagramTransport {
   void UsePolicy(std::shared_ptr<const internal::CompiledPolicy> policy);
 
   // Takes a datagram of the peer, which is decrypted in place. Garbage is
-  // counted and otherwise without effect.
+  // counted and otherwise without effect, until 2^36 records have not decrypted
+  // (RFC 9147 section 4.5.3): the session then fails with kResourceExhausted,
+  // and the peer gets the alert bad_record_mac.
   void Receive(absl::Span<uint8_t> datagram, absl::Time now,
                EngineOutput& output);
 
@@ -167,10 +169,9 @@ class Engine final : private internal::DatagramTransport {
 
   // Sends one message as one record. kFailedPrecondition unless connected;
   // kInvalidArgument if it is larger than `MaxMessageSize`; kUnavailable if
-  // the network does not take it now; kResourceExhausted if that is more than
-  // the session's key may encrypt (RFC 9147 section 4.5.3), or if there is no
-  // sequence number left: the peer has then been told by close_notify, and the
-  // state is `kFailed`.
+  // the network does not take it now; kResourceExhausted if our key may not
+  // encrypt so much more (RFC 9147 section 4.5.3), or has no sequence number
+  // left: the session has failed then, and the peer has got close_notify.
   absl::Status Send(absl::Span<const uint8_t> message, EngineOutput& output);
   // The largest message that can be sent, in bytes; 0 unless connected.
   size_t MaxMessageSize() const;
@@ -226,7 +227,7 @@ class Engine final : private internal::DatagramTransport {
   }
 
  private:
-  // Of tests.
+  // For tests, see testing/engine_inspector.
   friend class EngineInspector;
 
   // Points to an output for the length of a call, and tells BoringSSL the time.

@@ -29,8 +29,8 @@ void Engine::CountForged() {
   }
   absl::Status status = absl::ResourceExhaustedError(absl::StrCat(
       usage_.failed_records(),
-      " records did not decrypt, which is as many as one key may be tried "
-      "with: make a new session"));
+      " records did not decrypt, and the key may not be tried with more: make "
+      "a new session"));
   SetErrorDetail(&status, {.limit = "key_integrity"});
   End(std::move(status), SSL_AD_BAD_RECORD_MAC);
 }
@@ -39,9 +39,9 @@ absl::Status Engine::EndOfSending(internal::KeyUse use, EngineOutput& output) {
   absl::Status status;
   if (use == internal::KeyUse::kUsedUp) {
     status = absl::ResourceExhaustedError(
-        absl::StrCat("the session has encrypted ", usage_.sealed_blocks(),
-                     " blocks, and with one key it may not encrypt the "
-                     "message, too: make a new session"));
+        absl::StrCat("the session's key has encrypted ", usage_.sealed_blocks(),
+                     " blocks, and may not encrypt this message, too: make a "
+                     "new session"));
     SetErrorDetail(&status, {.limit = "key_confidentiality"});
   } else {
     status = absl::ResourceExhaustedError(

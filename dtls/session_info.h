@@ -62,9 +62,9 @@ struct SessionStatistics {
   // Datagrams that waited for the peer to send more, because it had not shown
   // yet that it receives at its address.
   uint64_t datagrams_held_back = 0;
-  // Keys that have come to three quarters of a limit of their use, of which
-  // there are two in a session: what ours encrypts, and records that do not
-  // decrypt with the peer's. At the limit itself the session ends.
+  // Keys of which three quarters are used up: ours by what it has encrypted,
+  // the peer's by records that did not decrypt with it. At the limit, which
+  // SECURITY.md tells, the session ends.
   uint64_t keys_nearly_used_up = 0;
   // Flights sent again because the peer did not answer.
   uint64_t retransmissions = 0;

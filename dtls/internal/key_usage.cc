@@ -3,10 +3,10 @@
 namespace cordon::dtls::internal {
 namespace {
 
-// 2^24.5 records of 2^14 bytes, which are 2^34.5 blocks: by the sum of the
-// blocks an attacker's advantage is below 2^-60, whatever the size of the
-// records. Rounded down, and so by far enough for the few records that are
-// sealed without being counted: those of the handshake, and alerts.
+// The RFCs say 2^24.5 records of full size, which have 2^34.5 blocks: with so
+// many an attacker's advantage, q^2 / 2^129, is 2^-60, whatever the size of the
+// records. It is rounded down, which leaves room for the few records that are
+// not counted: those of the handshake, and alerts.
 constexpr uint64_t kGcmBlocks = 24'000'000'000;
 
 // In CBC two inputs of the cipher may be equal, which tells of both messages;
@@ -26,7 +26,7 @@ SealingLimit SealingLimitOf(const SSL_CIPHER& cipher) {
     case NID_aes_128_gcm:
     case NID_aes_256_gcm:
       return {.blocks = kGcmBlocks};
-    default:
+    default:  // CBC.
       return {.blocks = kCbcBlocks, .blocks_per_record = kCbcBlocksPerRecord};
   }
 }
