@@ -451,6 +451,7 @@ TEST_F(ConfigurationTest, ErrorsHaveTheirKinds) {
   pair_.server_options.ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256";
   pair_.client_options.ciphers = "ECDHE-ECDSA-AES256-GCM-SHA384";
   Connect();
+  pair_.BelieveAlert(client_);
   EXPECT_TRUE(absl::IsUnavailable(client_.engine->error()));
   EXPECT_EQ(GetErrorDetail(client_.engine->error())->alert, 40);
   EXPECT_TRUE(GetErrorDetail(client_.engine->error())->alert_received);

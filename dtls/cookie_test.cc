@@ -85,6 +85,7 @@ class CookieTest : public ::testing::Test {
   Reply reply_;
 };
 
+// ACCEPTANCE: HA8
 TEST_F(CookieTest, AnswersAHelloByAHelloVerifyRequest) {
   Hello hello;
   hello.record_sequence = 0x010203;

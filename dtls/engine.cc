@@ -22,10 +22,6 @@
 namespace cordon::dtls {
 namespace {
 
-// A Finished, its repetition, and the first messages that follow it.
-constexpr size_t kMaxEarlyRecords = 8;
-constexpr size_t kMaxEarlyBytes = 8192;
-
 // Clearing an empty queue costs as much as clearing a full one: for a datagram
 // that is a tenth of all.
 void ClearErrors() {
@@ -82,6 +78,11 @@ void Engine::ForgetSession() {
   early_.clear();
   early_bytes_ = 0;
   usage_ = internal::KeyUsage();
+  filter_.reset();
+  waiting_.reset();
+  first_hello_ = {};
+  new_beginnings_ = 0;
+  ForgetAlert();
 }
 
 absl::Status Engine::Restart() {
@@ -138,127 +139,13 @@ void Engine::Start(absl::Time now, EngineOutput& output) {
   state_ = EngineState::kHandshaking;
   started_ = now;
   handshake_deadline_ = now + session_options().handshake_deadline;
-  if (!context_.is_server()) {
-    Drive(now);
-  } else if (!options_.verified_hello.has_value() &&
-             options_.amplification_limit > 0) {
+  BeginHandshake(now);
+  if (context_.is_server() && !options_.verified_hello.has_value() &&
+      options_.amplification_limit > 0) {
     allowance_ =
         std::make_unique<internal::SendAllowance>(options_.amplification_limit);
   }
   UpdateTimer(now, 0);
-}
-
-void Engine::Receive(absl::Span<uint8_t> datagram, absl::Time now,
-                     EngineOutput& output) {
-  Count(&SessionStatistics::datagrams_received);
-  Count(&SessionStatistics::bytes_received, datagram.size());
-  Call call(&output_, output, now);
-  const uint64_t datagrams_before =
-      statistics_.datagrams_sent + statistics_.datagrams_not_sent;
-  const uint64_t messages_before = messages();
-  if (allowance_ != nullptr) Allow(datagram.size());
-  // Records stand on their own: one that is bad leaves the others alone.
-  while (!datagram.empty()) {
-    internal::RecordView record;
-    if (!internal::ReadRecord(datagram, &record)) {
-      Count(&SessionStatistics::records_discarded);
-      Count(&SessionStatistics::records_malformed);
-      break;
-    }
-    ReceiveRecord(record, datagram.subspan(0, record.whole.size()), now);
-    datagram.remove_prefix(record.whole.size());
-  }
-  if (messages() > messages_before) last_message_ = now;
-  if (state_ != EngineState::kConnected || timer_.running()) {
-    UpdateTimer(now, datagrams_before);
-  }
-}
-
-void Engine::ReceiveRecord(const internal::RecordView& view,
-                           absl::Span<uint8_t> record, absl::Time now) {
-  if (resting()) {
-    ReceiveWhileResting(view);
-  } else if (state_ == EngineState::kHandshaking) {
-    ReceiveWhileHandshaking(view, now);
-  } else if (state_ != EngineState::kConnected) {
-    Count(&SessionStatistics::records_discarded);
-  } else if (view.type == internal::kApplicationDataType) {
-    OpenInPlace(view, record);
-  } else {
-    set_incoming(record);
-    Read();
-    if (WasForged(view)) CountDiscarded(view);
-  }
-}
-
-void Engine::ReceiveWhileHandshaking(const internal::RecordView& view,
-                                     absl::Time now) {
-  if (RestsBefore(view)) return;
-  if (view.epoch != 0) KeepEarly(view.whole);
-  // Early data would be thrown away.
-  if (view.epoch == 0 || view.type != internal::kApplicationDataType) {
-    Feed(view, now);
-  }
-  if (view.epoch != 0) return;
-  timer_.OnAnswer(now);
-  for (size_t i = 0;
-       i < early_.size() && !resting() && state_ == EngineState::kHandshaking;
-       ++i) {
-    if (early_[i][0] == internal::kApplicationDataType) continue;
-    internal::RecordView early;
-    if (internal::ReadRecord(early_[i], &early)) Feed(early, now);
-  }
-}
-
-void Engine::Feed(const internal::RecordView& view, absl::Time now) {
-  set_incoming(view.whole);
-  Drive(now);
-  if (WasForged(view)) CountForged();
-}
-
-void Engine::KeepEarly(absl::Span<const uint8_t> record) {
-  if (early_.size() >= kMaxEarlyRecords ||
-      early_bytes_ + record.size() > kMaxEarlyBytes) {
-    Count(&SessionStatistics::records_discarded);
-    return;
-  }
-  early_.emplace_back(record.begin(), record.end());
-  early_bytes_ += record.size();
-}
-
-void Engine::OpenInPlace(const internal::RecordView& view,
-                         absl::Span<uint8_t> record) {
-  absl::Span<uint8_t> message;
-  switch (internal::OpenApplicationRecord(ssl_.get(), record, &message)) {
-    case internal::OpenResult::kOpened:
-      Deliver(message);
-      return;
-    case internal::OpenResult::kDiscarded:
-      CountDiscarded(view);
-      return;
-    case internal::OpenResult::kFailed:
-      Fail(absl::UnavailableError("the peer violated the protocol"));
-      return;
-  }
-}
-
-void Engine::CountDiscarded(const internal::RecordView& view) {
-  Count(&SessionStatistics::records_discarded);
-  switch (internal::ReasonOfDiscard(ssl_.get(), view)) {
-    case internal::DiscardReason::kMalformed:
-      Count(&SessionStatistics::records_malformed);
-      return;
-    case internal::DiscardReason::kWrongEpoch:
-      Count(&SessionStatistics::records_wrong_epoch);
-      return;
-    case internal::DiscardReason::kReplay:
-      Count(&SessionStatistics::records_replayed);
-      return;
-    case internal::DiscardReason::kBadMac:
-      Count(&SessionStatistics::records_bad_mac);
-      CountForged();
-      return;
-  }
 }
 
 void Engine::Drive(absl::Time now) {
@@ -308,6 +195,10 @@ void Engine::OnConnected(absl::Time now) {
   handshake_deadline_ = absl::InfiniteFuture();
   last_message_ = now;
   idle_check_ = now + session_options().idle_timeout;
+  filter_.reset();
+  first_hello_ = {};
+  cookie_request_ = {};
+  ForgetAlert();
   statistics_.handshake_duration = now - started_;
   if (totals_ != nullptr) totals_->handshake_duration += now - started_;
   usage_.LimitSealing(
@@ -365,6 +256,9 @@ void Engine::Fail(absl::Status status) {
   wanted_psk_.reset();
   held_.clear();
   early_.clear();
+  filter_.reset();
+  waiting_.reset();
+  ForgetAlert();
 }
 
 void Engine::UpdateTimer(absl::Time now, uint64_t datagrams_before) {
@@ -383,14 +277,40 @@ void Engine::UpdateTimer(absl::Time now, uint64_t datagrams_before) {
   }
 }
 
+void Engine::BeginHandshake(absl::Time now) {
+  filter_ = std::make_unique<internal::PlaintextFilter>(
+      context_.is_server() && notes_.mode == PeerVerification::kNone
+          ? 0
+          : SSL_get_max_cert_list(ssl_.get()));
+  waiting_.reset();
+  ForgetAlert();
+  cookie_request_.clear();
+  cookie_refused_ = false;
+  went_back_ = false;
+  if (context_.is_server()) return;
+  Drive(now);
+  first_hello_ = internal::LastHello(ssl_.get());
+}
+
 absl::Time Engine::NextDeadline() const {
-  return std::min({handshake_deadline_, timer_.deadline(),
+  return std::min({handshake_deadline_, timer_.deadline(), alert_deadline_,
                    state_ == EngineState::kConnected ? idle_check_
                                                      : absl::InfiniteFuture()});
 }
 
 void Engine::OnTimeout(absl::Time now, EngineOutput& output) {
   Call call(&output_, output, now);
+  // What else ends the handshake is explained by the alert.
+  if (alert_ >= 0 && !resting() &&
+      (now >= std::min(alert_deadline_, handshake_deadline_) ||
+       (now >= timer_.deadline() && timer_.exhausted(session_options())))) {
+    // A server that wants no cookie may end it over the hello with a forged
+    // one.
+    if (went_back_ && now < handshake_deadline_ && BeginAgain(now)) return;
+    notes_.alert_received = alert_;
+    Fail(FailureStatus());
+    return;
+  }
   if (now >= handshake_deadline_) {
     absl::Status status = absl::DeadlineExceededError(absl::StrCat(
         "the handshake was not done within ",
@@ -411,6 +331,10 @@ void Engine::OnTimeout(absl::Time now, EngineOutput& output) {
   timeval left = {};
   if (DTLSv1_get_timeout(ssl_.get(), &left) != 1) {
     timer_.Stop();
+    return;
+  }
+  if (cookie_refused_ && internal::AwaitedBy(ssl_.get()).first_answer_too &&
+      BeginAgain(now)) {
     return;
   }
   if (timer_.exhausted(session_options())) {
@@ -502,6 +426,9 @@ void Engine::Close(absl::Time now, EngineOutput& output) {
   wanted_psk_.reset();
   held_.clear();
   early_.clear();
+  filter_.reset();
+  waiting_.reset();
+  ForgetAlert();
 }
 
 void Engine::Terminate(absl::Status status, uint8_t alert, absl::Time now,

@@ -33,10 +33,13 @@
 #include "absl/types/span.h"
 #include "cordon/dtls/context.h"
 #include "cordon/dtls/error.h"
+#include "cordon/dtls/internal/boringssl_seam.h"
 #include "cordon/dtls/internal/client_hello.h"
 #include "cordon/dtls/internal/compiled_policy.h"
 #include "cordon/dtls/internal/datagram_bio.h"
+#include "cordon/dtls/internal/handshake_message.h"
 #include "cordon/dtls/internal/key_usage.h"
+#include "cordon/dtls/internal/plaintext_filter.h"
 #include "cordon/dtls/internal/retransmission_timer.h"
 #include "cordon/dtls/internal/send_allowance.h"
 #include "cordon/dtls/internal/ssl_callbacks.h"
@@ -271,14 +274,33 @@ class Engine final : private internal::DatagramTransport {
     return allowance_ != nullptr && allowance_->waiting();
   }
 
+  void BeginHandshake(absl::Time now);
   // Lets BoringSSL work on the incoming record, if there is one.
   void Drive(absl::Time now);
   void ReceiveRecord(const internal::RecordView& view,
                      absl::Span<uint8_t> record, absl::Time now);
   void ReceiveWhileHandshaking(const internal::RecordView& view,
                                absl::Time now);
+  void ReceiveInTheClear(const internal::RecordView& view, absl::Time now);
   // Lets BoringSSL work on a record of the handshake.
-  void Feed(const internal::RecordView& view, absl::Time now);
+  void Feed(absl::Span<const uint8_t> record, absl::Time now);
+  // The messages that are whole and awaited.
+  void FeedMessages(absl::Time now);
+  void FeedEarly(absl::Time now);
+
+  // A client whose hello was answered by somebody else than the server: goes
+  // back to its first hello, and awaits another answer; or begins with a new
+  // hello, so often as it may.
+  void NoteFirstAnswer(absl::Time now);
+  void GoBackToFirstHello(absl::Time now);
+  bool BeginAgain(absl::Time now);
+  bool MakeSslAgain();
+
+  // An alert in the clear, which may be forged: it counts when nothing else
+  // comes.
+  void NoteAlert(uint8_t alert, absl::Time now);
+  void WaitAfterAlert(absl::Time now);
+  void ForgetAlert();
   void OpenInPlace(const internal::RecordView& view,
                    absl::Span<uint8_t> record);
   void CountDiscarded(const internal::RecordView& view);
@@ -308,10 +330,10 @@ class Engine final : private internal::DatagramTransport {
     return state_ == EngineState::kVerificationFailed || verdict_wanted_ ||
            wanted_psk_.has_value();
   }
-  void ReceiveWhileResting(const internal::RecordView& view);
-  // Looks into a record that is about to be processed for what must be decided
-  // first. True: it was kept, and the handshake rests.
-  bool RestsBefore(const internal::RecordView& view);
+  void ReceiveWhileResting(const internal::RecordView& view, absl::Time now);
+  // Looks into a message that is about to be processed for what must be decided
+  // first. True: the handshake rests.
+  bool RestsBefore(const internal::HandshakeMessage& message);
   // Of a client without certificate where one is required. True: the handshake
   // rests; false: that is ignored.
   bool RefusesAnonymous();
@@ -367,6 +389,23 @@ class Engine final : private internal::DatagramTransport {
   std::vector<std::vector<uint8_t>> early_;
   size_t early_bytes_ = 0;
   internal::KeyUsage usage_;
+  // While handshaking: what comes in the clear, and the message that the
+  // handshake rests before.
+  std::unique_ptr<internal::PlaintextFilter> filter_;
+  std::optional<internal::HandshakeMessage> waiting_;
+  // A client's first hello, what it was told to send a second one for, and the
+  // number of that one's record.
+  internal::SentHello first_hello_;
+  std::vector<uint8_t> cookie_request_;
+  uint64_t second_hello_record_ = 0;
+  // The server wants another cookie; or none at all, so that the request was
+  // forged.
+  bool cookie_refused_ = false;
+  bool went_back_ = false;
+  int new_beginnings_ = 0;
+  // The alert that came in the clear, or -1, and when it counts.
+  int alert_ = -1;
+  absl::Time alert_deadline_ = absl::InfiniteFuture();
   // Of the call that is running.
   EngineOutput* output_ = nullptr;
   SessionStatistics statistics_;

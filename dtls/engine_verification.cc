@@ -26,30 +26,8 @@ constexpr size_t kMaxHeldRecords = 64;
 constexpr size_t kMaxHeldBytes = 32768;
 
 constexpr uint8_t kAlertType = 21;
-constexpr uint8_t kWarning = 1;
-
-// Of one fragment of a handshake message.
-struct FragmentView {
-  uint8_t type = 0;
-  uint32_t message_bytes = 0;
-  uint32_t offset = 0;
-  absl::Span<const uint8_t> body = {};
-};
-
-bool ReadFragment(absl::Span<const uint8_t> bytes, FragmentView* fragment) {
-  CBS cbs;
-  CBS_init(&cbs, bytes.data(), bytes.size());
-  uint16_t sequence = 0;
-  CBS body;
-  if (!CBS_get_u8(&cbs, &fragment->type) ||
-      !CBS_get_u24(&cbs, &fragment->message_bytes) ||
-      !CBS_get_u16(&cbs, &sequence) || !CBS_get_u24(&cbs, &fragment->offset) ||
-      !CBS_get_u24_length_prefixed(&cbs, &body)) {
-    return false;
-  }
-  fragment->body = {CBS_data(&body), CBS_len(&body)};
-  return true;
-}
+// A Certificate message without any.
+constexpr size_t kEmptyChainBytes = 3;
 
 // The identity in a ClientKeyExchange of a PSK suite (RFC 4279 section 2).
 bool ReadPskIdentity(absl::Span<const uint8_t> body, std::string* identity) {
@@ -108,50 +86,34 @@ bool Engine::RefusesAnonymous() {
   return true;
 }
 
-bool Engine::RestsBefore(const internal::RecordView& view) {
-  if (view.epoch != 0 || view.type != internal::kHandshakeType ||
-      !context_.is_server()) {
+bool Engine::RestsBefore(const internal::HandshakeMessage& message) {
+  if (!context_.is_server()) return false;
+  if (message.type == SSL3_MT_CERTIFICATE) {
+    return message.body.size() == kEmptyChainBytes &&
+           notes_.mode == PeerVerification::kVerify && !anonymous_accepted_ &&
+           RefusesAnonymous();
+  }
+  if (message.type != SSL3_MT_CLIENT_KEY_EXCHANGE || !options_.ask_for_psk ||
+      psk_looked_up_) {
     return false;
   }
-  FragmentView fragment;
-  if (!ReadFragment(view.body, &fragment) || fragment.offset != 0) return false;
-  if (fragment.type == SSL3_MT_CERTIFICATE && fragment.message_bytes == 3 &&
-      notes_.mode == PeerVerification::kVerify && !anonymous_accepted_) {
-    if (!RefusesAnonymous()) return false;
-  } else if (fragment.type == SSL3_MT_CLIENT_KEY_EXCHANGE &&
-             options_.ask_for_psk && !psk_looked_up_) {
-    const SSL_CIPHER* cipher = SSL_get_pending_cipher(ssl_.get());
-    std::string identity;
-    if (cipher == nullptr || SSL_CIPHER_get_auth_nid(cipher) != NID_auth_psk ||
-        !ReadPskIdentity(fragment.body, &identity) ||
-        context_.state()->FindPsk(identity) != nullptr ||
-        (options_.policy != nullptr && !options_.policy->AllowsPsk(identity))) {
-      return false;
-    }
-    wanted_psk_ = std::move(identity);
-  } else {
+  const SSL_CIPHER* cipher = SSL_get_pending_cipher(ssl_.get());
+  std::string identity;
+  if (cipher == nullptr || SSL_CIPHER_get_auth_nid(cipher) != NID_auth_psk ||
+      !ReadPskIdentity(message.body, &identity) ||
+      context_.state()->FindPsk(identity) != nullptr ||
+      (options_.policy != nullptr && !options_.policy->AllowsPsk(identity))) {
     return false;
   }
-  ReceiveWhileResting(view);
+  wanted_psk_ = std::move(identity);
   return true;
 }
 
-void Engine::ReceiveWhileResting(const internal::RecordView& view) {
+void Engine::ReceiveWhileResting(const internal::RecordView& view,
+                                 absl::Time now) {
+  // Whether it gave up is seen when the handshake goes on.
   if (view.epoch == 0 && view.type == kAlertType && !finished_) {
-    if (view.body.size() != 2 ||
-        (view.body[0] == kWarning && view.body[1] != SSL_AD_CLOSE_NOTIFY)) {
-      Count(&SessionStatistics::records_discarded);
-      return;
-    }
-    ErrorDetail detail;
-    detail.alert = view.body[1];
-    detail.alert_received = true;
-    detail.verification_errors = notes_.errors;
-    absl::Status status = absl::UnavailableError(
-        absl::StrCat("the peer gave up before it was judged, with the alert ",
-                     AlertName(view.body[1])));
-    SetErrorDetail(&status, detail);
-    Fail(std::move(status));
+    ReceiveInTheClear(view, now);
     return;
   }
   if (held_.size() >= kMaxHeldRecords ||
@@ -179,7 +141,10 @@ void Engine::GoOn(absl::Time now) {
   if (finished_) {
     OnConnected(now);
   } else {
+    if (alert_ >= 0) WaitAfterAlert(now);
     Drive(now);
+    FeedMessages(now);
+    FeedEarly(now);
   }
   while (!held_.empty() && !resting() &&
          (state_ == EngineState::kHandshaking ||

@@ -1,5 +1,7 @@
 // What strangers on the network can make a listener do, and what is left of a
 // session once its connection is destroyed.
+#include <algorithm>
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <utility>
@@ -134,6 +136,114 @@ TEST_F(HostilePeersTest, NothingIsSentOnceAConnectionIsDestroyed) {
       co_await ServedListener::Pass(absl::Minutes(10));
       EXPECT_EQ(sent, then);
       world_.reactor.network().set_filter(nullptr);
+    }
+    co_return absl::OkStatus();
+  });
+}
+
+// RFC 6347 section 4.2.1: the answer to a hello takes the number of its record,
+// and messages are counted from the first hello on.
+// ACCEPTANCE: HA8
+TEST_F(HostilePeersTest, TheServersFirstFlightContinuesTheNumbersOfTheHello) {
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    std::vector<std::vector<uint8_t>> records;
+    world_.reactor.network().set_filter([&](SimDatagram& d) {
+      if (d.bytes[0] == kHandshake) records.push_back(d.bytes);
+      return true;
+    });
+    CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Connect());
+    world_.reactor.network().set_filter(nullptr);
+    const auto number = [&](size_t i) { return records[i][10]; };
+    const auto type = [&](size_t i) { return records[i][13]; };
+    const auto message = [&](size_t i) { return records[i][18]; };
+    if (records.size() < 4) co_return absl::InternalError("no handshake");
+    // A hello, the request, the hello again, and the server's.
+    for (size_t i = 0; i < 4; ++i) {
+      EXPECT_EQ(type(i), (std::array<int, 4>{1, 3, 1, 2})[i]);
+      EXPECT_EQ(number(i), i / 2);
+      EXPECT_EQ(message(i), i / 2);
+    }
+    co_return co_await client.Close();
+  });
+}
+
+// ACCEPTANCE: HA11
+TEST_F(HostilePeersTest, HellosInAPeersNameNeverKeepItOut) {
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    // One without cookie, and one whose cookie is for another random.
+    std::vector<std::vector<uint8_t>> spoofed;
+    world_.reactor.network().set_filter([&](SimDatagram& d) {
+      if (d.to == ServedListener::At() && d.bytes[0] == kHandshake &&
+          d.bytes[13] == 1) {
+        spoofed.push_back(d.bytes);
+        for (size_t i = 27; i < 59; ++i) spoofed.back()[i] ^= 0x5a;
+      }
+      return true;
+    });
+    {
+      CO_ASSIGN_OR_RETURN(Connection other, co_await world_.Connect());
+      CO_RETURN_IF_ERROR(co_await other.Close());
+    }
+    EXPECT_EQ(spoofed.size(), 2U);
+    co_await ServedListener::Pass(absl::Seconds(1));
+    const ListenerStatistics before = world_.admin().statistics();
+    // Around each datagram of the peer.
+    world_.reactor.network().set_filter([&](SimDatagram& d) {
+      const bool is_spoofed =
+          std::find(spoofed.begin(), spoofed.end(), d.bytes) != spoofed.end();
+      if (d.to != ServedListener::At() || is_spoofed) return true;
+      for (const std::vector<uint8_t>& hello : spoofed) {
+        world_.reactor.Inject(d.from, d.to, hello);
+      }
+      return true;
+    });
+    CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Connect());
+    CO_RETURN_IF_ERROR(co_await ServedListener::Ask(client, "it is me"));
+    EXPECT_EQ(client.statistics().retransmissions, 0U);
+    const ListenerStatistics after = world_.admin().statistics();
+    EXPECT_EQ(after.handshakes_begun, before.handshakes_begun + 1);
+    EXPECT_EQ(after.handshakes_completed, before.handshakes_completed + 1);
+    EXPECT_GE(after.cookies.sent, before.cookies.sent + 6);
+    world_.reactor.network().set_filter(nullptr);
+    co_return co_await client.Close();
+  });
+}
+
+// The client answers the first that it gets. That the server wants another
+// cookie it sees by the number of the record; it then begins anew.
+// ACCEPTANCE: HA9
+TEST_F(HostilePeersTest, ForgedHelloVerifyRequestsCostTimeOnly) {
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    for (const int attacks : {1, 2, 4}) {
+      int hellos = 0;
+      int attacked = 0;
+      world_.reactor.network().set_filter([&](SimDatagram& d) {
+        if (d.to != ServedListener::At() || d.bytes[0] != kHandshake ||
+            d.bytes[13] != 1) {
+          return true;
+        }
+        ++hellos;
+        // Its first hello: there is no cookie yet.
+        if (d.bytes[18] != 0 || attacked >= attacks) return true;
+        ++attacked;
+        for (uint8_t cookie = 0; cookie < 20; ++cookie) {
+          const std::vector<uint8_t> forged = {
+              22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, cookie, 0,    17, 3,      0,
+              0,  5,    0,    0, 0, 0, 0, 0, 0, 5, 0xfe,   0xff, 2,  cookie, 7};
+          world_.reactor.Inject(d.to, d.from, forged);
+        }
+        return true;
+      });
+      CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Open());
+      const absl::Status status = co_await client.Handshake();
+      world_.reactor.network().set_filter(nullptr);
+      EXPECT_EQ(status, absl::OkStatus()) << attacks;
+      EXPECT_EQ(attacked, attacks);
+      EXPECT_EQ(hellos, 2 * (attacks + 1));
+      EXPECT_LT(client.statistics().handshake_duration,
+                attacks * absl::Milliseconds(400) + absl::Milliseconds(100));
+      CO_RETURN_IF_ERROR(co_await ServedListener::Ask(client, "it is me"));
+      CO_RETURN_IF_ERROR(co_await client.Close());
     }
     co_return absl::OkStatus();
   });

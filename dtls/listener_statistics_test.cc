@@ -124,6 +124,8 @@ std::vector<Failing> Failings() {
        [](ServedListener& world) {
          // The server's certificate is of another kind.
          world.client_options.ciphers = "ECDHE-RSA-AES128-GCM-SHA256";
+         // It does not try again before it believes what it is told.
+         world.client_options.session.retransmission_timeout = absl::Seconds(4);
        }},
   };
 }

@@ -103,6 +103,7 @@ class PolicyHandshakeTest : public ::testing::Test {
     ExpectClientTold(alert);
   }
   void ExpectClientTold(uint8_t alert) {
+    pair_.BelieveAlert(client_);
     ASSERT_EQ(client_.state(), EngineState::kFailed);
     const std::optional<ErrorDetail> told =
         GetErrorDetail(client_.engine->error());

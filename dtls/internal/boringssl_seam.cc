@@ -3,6 +3,8 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include <algorithm>
+
 #include "ssl/internal.h"
 
 // The interface number that separates the two versions: the first has the
@@ -14,8 +16,10 @@ namespace {
 
 #if CORDON_BORINGSSL_HAS_EPOCHS
 bssl::SSLImpl* Inside(SSL* ssl) { return bssl::FromOpaque(ssl); }
+const bssl::SSLImpl* Inside(const SSL* ssl) { return bssl::FromOpaque(ssl); }
 #else
 SSL* Inside(SSL* ssl) { return ssl; }
+const SSL* Inside(const SSL* ssl) { return ssl; }
 #endif
 
 // The last number that BoringSSL gives to a record.
@@ -33,6 +37,85 @@ void ContinueAfterHelloVerifyRequest(SSL* ssl, uint64_t hello_record_sequence) {
 #else
   impl->s3->write_sequence = hello_record_sequence;
 #endif
+}
+
+uint16_t HandshakeReadSequence(const SSL* ssl) {
+  return static_cast<uint16_t>(Inside(ssl)->d1->handshake_read_seq);
+}
+
+uint16_t ReadEpoch(const SSL* ssl) {
+#if CORDON_BORINGSSL_HAS_EPOCHS
+  return Inside(ssl)->d1->read_epoch.epoch;
+#else
+  return Inside(ssl)->d1->r_epoch;
+#endif
+}
+
+SentHello LastHello(const SSL* ssl) {
+  SentHello hello;
+  const auto* impl = Inside(ssl);
+  const auto* hs = impl->s3->hs.get();
+#if CORDON_BORINGSSL_HAS_EPOCHS
+  const size_t messages = impl->d1->outgoing_messages.size();
+#else
+  const size_t messages = impl->d1->outgoing_messages_len;
+#endif
+  if (hs == nullptr || messages != 1 ||
+      impl->d1->outgoing_messages[0].data.empty() ||
+      impl->d1->outgoing_messages[0].data[0] != SSL3_MT_CLIENT_HELLO) {
+    return hello;
+  }
+  const auto& message = impl->d1->outgoing_messages[0].data;
+  hello.message.assign(message.begin(), message.end());
+  std::copy_n(impl->s3->client_random, hello.random.size(),
+              hello.random.begin());
+#if CORDON_BORINGSSL_HAS_EPOCHS
+  hello.session_id.assign(hs->session_id.begin(), hs->session_id.end());
+#else
+  hello.session_id.assign(hs->session_id, hs->session_id + hs->session_id_len);
+#endif
+  return hello;
+}
+
+uint64_t NextPlainRecord(const SSL* ssl) {
+  const auto* impl = Inside(ssl);
+#if CORDON_BORINGSSL_HAS_EPOCHS
+  if (impl->d1->write_epoch.epoch() == 0) {
+    return impl->d1->write_epoch.next_record.sequence();
+  }
+  for (const auto& epoch : impl->d1->extra_write_epochs) {
+    if (epoch->epoch() == 0) return epoch->next_record.sequence();
+  }
+  return 0;
+#else
+  return impl->d1->w_epoch == 0 ? impl->s3->write_sequence
+                                : impl->d1->last_write_sequence;
+#endif
+}
+
+void AwaitAnswerTo(SSL* ssl, const SentHello& hello, uint64_t next_record) {
+  auto* impl = Inside(ssl);
+  auto* hs = impl->s3->hs.get();
+  std::copy(hello.random.begin(), hello.random.end(), impl->s3->client_random);
+  const bssl::Span<const uint8_t> message(hello.message.data(),
+                                          hello.message.size());
+#if CORDON_BORINGSSL_HAS_EPOCHS
+  bool ok = hs->session_id.TryCopyFrom(bssl::Span<const uint8_t>(
+      hello.session_id.data(), hello.session_id.size()));
+  impl->d1->write_epoch.next_record = bssl::DTLSRecordNumber(0, next_record);
+#else
+  bool ok = hello.session_id.size() <= sizeof(hs->session_id);
+  hs->session_id_len = 0;
+  if (ok) {
+    std::copy(hello.session_id.begin(), hello.session_id.end(), hs->session_id);
+    hs->session_id_len = static_cast<uint8_t>(hello.session_id.size());
+  }
+  impl->s3->write_sequence = next_record;
+#endif
+  ok = ok && hs->transcript.Init() && hs->transcript.Update(message) &&
+       impl->d1->outgoing_messages[0].data.CopyFrom(message);
+  // Without memory the handshake fails when the transcripts are compared.
+  if (!ok) ERR_clear_error();
 }
 
 void ClearSrtpProfiles(SSL* ssl) {

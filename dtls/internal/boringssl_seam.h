@@ -6,8 +6,10 @@
 
 #include <openssl/base.h>
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "absl/types/span.h"
 #include "cordon/dtls/internal/client_hello.h"
@@ -20,6 +22,30 @@ namespace cordon::dtls::internal {
 // and the first record that we send continues after `hello_record_sequence`,
 // the sequence number of the record of that hello.
 void ContinueAfterHelloVerifyRequest(SSL* ssl, uint64_t hello_record_sequence);
+
+// The number of the handshake message that `ssl` reads next, and the epoch of
+// the records that it takes.
+uint16_t HandshakeReadSequence(const SSL* ssl);
+uint16_t ReadEpoch(const SSL* ssl);
+
+// A ClientHello that a client has sent, with what is chosen by chance in it.
+struct SentHello {
+  std::array<uint8_t, 32> random = {};
+  std::vector<uint8_t> session_id = {};
+  // With the header of the message; empty: none.
+  std::vector<uint8_t> message = {};
+};
+
+// The hello that a client `ssl` has sent last. Empty once it has sent anything
+// else.
+SentHello LastHello(const SSL* ssl);
+// The number of the next record that `ssl` sends in epoch 0.
+uint64_t NextPlainRecord(const SSL* ssl);
+// Puts `hello`, the first of another client's handshake, into the place of that
+// which a client `ssl` has just sent: it now awaits the answer to `hello`,
+// sends it again if none comes, and numbers its records from `next_record`. The
+// two must have the same settings.
+void AwaitAnswerTo(SSL* ssl, const SentHello& hello, uint64_t next_record);
 
 // The `ssl` negotiates no SRTP profile, whatever its context has.
 void ClearSrtpProfiles(SSL* ssl);

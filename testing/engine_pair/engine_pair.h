@@ -80,6 +80,9 @@ class EnginePair {
   void RunFor(absl::Duration limit);
   // The next deadline of `side` comes.
   void Expire(EngineSide& side);
+  // Lets time pass until `side` believes an alert that came in the clear, which
+  // anybody may have sent. What it sends in the meantime is lost.
+  void BelieveAlert(EngineSide& side);
   bool connected() const;
   // Sends `text` from one to the other and returns what arrived last.
   std::string Carry(EngineSide& from, EngineSide& to, const std::string& text);

@@ -67,7 +67,8 @@ net::Task<absl::Status> SessionPair::Play(const Role& client,
                                client_context, connect_options));
     status = co_await client(connection);
   }
-  (void)co_await net::SleepFor(absl::Seconds(1));
+  // A server takes some time to believe that its client has given up.
+  (void)co_await net::SleepFor(absl::Seconds(3));
   scope.RequestStop();
   (void)co_await scope.Join();
   listener = accepting.statistics();
