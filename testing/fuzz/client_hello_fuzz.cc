@@ -1,5 +1,4 @@
 // The reader of hellos, which sees the datagrams of everybody.
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 

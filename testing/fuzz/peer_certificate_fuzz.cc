@@ -15,7 +15,6 @@
 #include <vector>
 
 #include "absl/strings/match.h"
-#include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "cordon/dtls/credentials.h"
 #include "cordon/dtls/internal/name_pattern.h"

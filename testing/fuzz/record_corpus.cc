@@ -26,6 +26,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
+#include "absl/types/span.h"
 #include "cordon/dtls/control/control.pb.h"
 #include "cordon/dtls/internal/peer_verifier.h"
 #include "cordon/testing/certs/certs.h"

@@ -33,17 +33,22 @@ const TestAuthority& Authority() {
   return *authority;
 }
 
-// Its signatures have one size always, so that the same places of a datagram
-// mean the same in each run.
-const dtls::Certificate& CertificateFor(const char* name) {
-  static const auto* const certificates = new std::array<dtls::Certificate, 2>{
-      Authority().Issue({.common_name = "server",
-                         .dns_names = {"localhost"},
-                         .key = KeyType::kEd25519}),
-      Authority().Issue({.common_name = "client",
-                         .dns_names = {"client.test"},
-                         .key = KeyType::kEd25519})};
-  return (*certificates)[name[0] == 's' ? 0 : 1];
+// Signatures of these keys have one size always, so that the same places of a
+// datagram mean the same in each run.
+const dtls::Certificate& ServerCertificate() {
+  static const auto* const certificate =
+      new dtls::Certificate(Authority().Issue({.common_name = "server",
+                                               .dns_names = {"localhost"},
+                                               .key = KeyType::kEd25519}));
+  return *certificate;
+}
+
+const dtls::Certificate& ClientCertificate() {
+  static const auto* const certificate =
+      new dtls::Certificate(Authority().Issue({.common_name = "client",
+                                               .dns_names = {"client.test"},
+                                               .key = KeyType::kEd25519}));
+  return *certificate;
 }
 
 // Both until they have nothing more to say.
@@ -73,8 +78,7 @@ Scenario Make(size_t which) {
   // Nothing is to be left behind from one run to the next.
   server.session_ids = false;
   server.session_tickets = which == kResumed;
-  // The client's preference counts for the server's certificate.
-  server.certificates = {CertificateFor("server")};
+  server.certificates = {ServerCertificate()};
   client.trust = Authority().trust();
   const dtls::PreSharedKey key = {.identity = "device",
                                   .key = std::vector<uint8_t>(16, 7)};
@@ -82,7 +86,7 @@ Scenario Make(size_t which) {
     case kBothCertificates:
       server.client_trust = Authority().trust();
       server.verification.mode = dtls::PeerVerification::kVerify;
-      client.certificate = CertificateFor("client");
+      client.certificate = ClientCertificate();
       break;
     case kPreSharedKey:
     case kLookedUpKey:
@@ -103,7 +107,7 @@ Scenario Make(size_t which) {
     case kVerdicts:
       server.client_trust = Authority().trust();
       server.verification.mode = dtls::PeerVerification::kVerify;
-      client.certificate = CertificateFor("client");
+      client.certificate = ClientCertificate();
       break;
     case kUntrusted:
       client.trust = TestAuthority("Another CA").trust();
