@@ -69,7 +69,7 @@ TEST_F(IdleTimeoutTest, ASilentPeerGetsCloseNotify) {
 
 TEST_F(IdleTimeoutTest, EachMessageGivesAnotherWhile) {
   Connect();
-  for (const std::string text : {"a", "", "b"}) {
+  for (const char* text : {"a", "", "b"}) {
     RunServerUntil(pair_.now + kTimeout - absl::Seconds(1));
     pair_.Carry(pair_.client, pair_.server, text);
   }

@@ -38,6 +38,11 @@ Admission::Admission(const ListenerLimits& limits, const Options& options,
       statistics_(*statistics) {}
 
 void Admission::set_limits(const ListenerLimits& limits) {
+  if (limits.handshake_rate_per_source != limits_.handshake_rate_per_source ||
+      limits.handshake_burst_per_source != limits_.handshake_burst_per_source) {
+    proven_rate_.Forget();
+    unproven_rate_.Forget();
+  }
   limits_ = limits;
   memory_.set_limit(limits.max_session_memory);
 }

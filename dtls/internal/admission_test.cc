@@ -191,6 +191,21 @@ TEST_F(AdmissionTest, TheRateOfASourceIsKept) {
   EXPECT_TRUE(Admit("10.0.0.1"));
 }
 
+TEST_F(AdmissionTest, AnotherRateHoldsAtOnce) {
+  ListenerLimits limits = {.handshake_rate_per_source = 1,
+                           .handshake_burst_per_source = 100};
+  admission_.set_limits(limits);
+  for (int i = 0; i < 100; ++i) EXPECT_TRUE(Admit("10.0.0.1"));
+  EXPECT_FALSE(Admit("10.0.0.1"));
+  // Another limit that changes leaves it alone.
+  limits.max_half_open = 5;
+  admission_.set_limits(limits);
+  EXPECT_FALSE(Admit("10.0.0.1"));
+  limits.handshake_rate_per_source = 50;
+  admission_.set_limits(limits);
+  EXPECT_TRUE(Admit("10.0.0.1"));
+}
+
 TEST_F(AdmissionTest, AHelloThatIsRefusedOtherwiseDoesNotCountForTheRate) {
   admission_.set_limits({.max_half_open = 0,
                          .handshake_rate_per_source = 1,

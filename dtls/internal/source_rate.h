@@ -33,6 +33,9 @@ class SourceRate {
   // May `source` begin one more? It is not counted.
   bool Allows(const net::Endpoint& source, const Limit& limit,
               absl::Time now) const;
+  // To be called when the limit becomes another: what was counted by the old
+  // one is forgotten.
+  void Forget() { cells_.clear(); }
   // It has begun one.
   void Count(const net::Endpoint& source, const Limit& limit, absl::Time now);
 

@@ -73,17 +73,22 @@ TEST_F(SourceRateTest, ManySourcesMayBeTakenForBusierButNotForLess) {
   EXPECT_EQ(Take(Source(kSources), 100), 10U);
 }
 
-TEST_F(SourceRateTest, LimitsMayChange) {
+TEST_F(SourceRateTest, ForgetsWhatWasCounted) {
   EXPECT_EQ(Take(Source(1), 100), 10U);
-  limit_ = {.per_second = 4, .burst = 12};
-  EXPECT_EQ(Take(Source(1), 100), 2U);
+  rate_.Forget();
+  EXPECT_EQ(Take(Source(1), 100), 10U);
+}
+
+TEST_F(SourceRateTest, TheLimitMayBeNoneOrAsHighAsANumber) {
   limit_ = {.per_second = 4, .burst = 0};
-  EXPECT_EQ(Take(Source(2), 100), 0U);
+  EXPECT_EQ(Take(Source(1), 100), 0U);
   limit_ = {.per_second = 0, .burst = 10};
-  EXPECT_EQ(Take(Source(2), 100), 0U);
+  EXPECT_EQ(Take(Source(1), 100), 0U);
   constexpr size_t kMax = std::numeric_limits<size_t>::max();
   limit_ = {.per_second = kMax, .burst = kMax};
   EXPECT_EQ(Take(Source(1), 100'000), 100'000U);
+  limit_ = {.per_second = 1, .burst = kMax};
+  EXPECT_EQ(Take(Source(2), 100'000), 100'000U);
 }
 
 }  // namespace
