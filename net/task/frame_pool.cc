@@ -82,4 +82,6 @@ void FramePool::Free(void* frame, size_t size) {
   ++c.count;
 }
 
+bool FramePool::pools() { return kPooling; }
+
 }  // namespace cordon::net

@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdio>
 #include <fstream>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -110,7 +111,11 @@ Sample Measure(const Running& running, const Server& server,
   const int code = bench.Wait();
   const absl::StatusOr<Sample> sample = ParseSample(bench.output());
   if (code != 0 || !sample.ok()) {
-    Die(absl::StrCat(server.name, ", ", load.name, ": ", bench.output()));
+    // The others go on: this takes some minutes.
+    std::fprintf(stderr, "compare: %s, %s: %s\n", server.name.c_str(),
+                 load.name.c_str(), bench.output().c_str());
+    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+    return {kNone, kNone, kNone, kNone, kNone};
   }
   std::fprintf(stderr,
                "%-16s %-44s %8.2f us %9.0f /s  p99 %7.0f us  %.4f lost\n",

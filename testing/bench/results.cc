@@ -38,25 +38,21 @@ struct Goal {
   double trains = kNone;
 };
 
-struct Judged {
-  std::string text;
-  bool reached = false;
-};
-
-Judged Judge(const Goal& goal, double measured) {
-  if (std::isnan(measured)) return {"–", true};
+// Bold where it does not reach the goal.
+std::string Judge(const Goal& goal, double measured) {
+  if (std::isnan(measured)) return "–";
   const bool reached =
       goal.at_least ? measured >= goal.to_reach : measured <= goal.to_reach;
-  return {absl::StrFormat(reached ? "%.2f" : "**%.2f**", measured), reached};
+  const std::string text = absl::StrFormat("%.2f", measured);
+  return reached ? text : absl::StrCat("**", text, "**");
 }
 
-// What the two forms of our server reach; bold where that is not enough.
+// What the two forms of our server reach.
 std::string GoalRow(const Goal& goal) {
   if (std::isnan(goal.plain) && std::isnan(goal.trains)) return "";
   return absl::StrFormat("| %s | %s %.2f | %s | %s |\n", goal.measure,
                          goal.at_least ? "at least" : "at most", goal.to_reach,
-                         Judge(goal, goal.plain).text,
-                         Judge(goal, goal.trains).text);
+                         Judge(goal, goal.plain), Judge(goal, goal.trains));
 }
 
 std::vector<Goal> Goals(const Samples& s) {

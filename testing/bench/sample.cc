@@ -56,6 +56,7 @@ absl::StatusOr<Sample> ParseSample(absl::string_view json) {
 }
 
 double MedianOf(std::vector<double> values) {
+  std::erase_if(values, [](double value) { return std::isnan(value); });
   if (values.empty()) return kNone;
   std::sort(values.begin(), values.end());
   const size_t middle = values.size() / 2;

@@ -12,6 +12,7 @@
 
 namespace cordon::bench {
 
+// Figures that could not be measured are NaN.
 struct Sample {
   double cpu_us = 0;      // of the server, for each operation
   double per_second = 0;  // operations
@@ -27,6 +28,7 @@ absl::StatusOr<Sample> ParseSample(absl::string_view json);
 using Samples =
     std::map<std::string, std::map<std::string, std::vector<Sample>>>;
 
+// Leaves out what is NaN; NaN if nothing is left.
 double MedianOf(std::vector<double> values);
 
 // What one figure of a sample is: `[](const Sample& s) { return s.cpu_us; }`.

@@ -41,6 +41,7 @@ TEST(SampleTest, Medians) {
   EXPECT_TRUE(std::isnan(MedianOf({})));
   EXPECT_EQ(MedianOf({3, 1, 2}), 2);
   EXPECT_EQ(MedianOf({4, 1, 2, 3}), 2.5);
+  EXPECT_EQ(MedianOf({NAN, 1, 2, NAN, 3}), 2);
   EXPECT_TRUE(std::isnan(Median({}, "a", "b", kCpu)));
 }
 

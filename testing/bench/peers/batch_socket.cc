@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <time.h>
 
 #include <cstdio>
 #include <cstdlib>
@@ -44,6 +45,15 @@ void Announce(int fd) {
   }
   std::printf("listening on 127.0.0.1:%d\n", ntohs(at.sin_port));
   std::fflush(stdout);
+}
+
+bool Ticker::Due() {
+  timespec now = {};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  const int64_t ms = int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
+  if (ms - last_ms_ < kMs) return false;
+  last_ms_ = ms;
+  return true;
 }
 
 BatchSocket::BatchSocket(int fd) : fd_(fd) {

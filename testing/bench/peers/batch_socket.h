@@ -26,6 +26,17 @@ void Announce(int fd);
 // Prints "PROGRAM: WHAT" and ends the program.
 [[noreturn]] void Die(const char* what);
 
+// For timers that are looked at now and then.
+class Ticker {
+ public:
+  static constexpr int kMs = 100;
+  // True once in each `kMs`.
+  bool Due();
+
+ private:
+  int64_t last_ms_ = 0;
+};
+
 class BatchSocket {
  public:
   explicit BatchSocket(int fd);

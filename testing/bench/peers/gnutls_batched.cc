@@ -18,7 +18,6 @@ namespace {
 using namespace cordon::bench;  // NOLINT(google-build-using-namespace)
 
 constexpr unsigned kMtu = 1252;  // 1280 without the headers of IPv4 and UDP
-constexpr int kTimerMs = 100;
 
 struct Peer {
   gnutls_session_t session = nullptr;
@@ -68,11 +67,12 @@ class Server {
 
   [[noreturn]] void Run() {
     while (true) {
-      const size_t count = socket_.Receive(handshaking_ == 0 ? -1 : kTimerMs);
+      const size_t count =
+          socket_.Receive(handshaking_ == 0 ? -1 : Ticker::kMs);
       for (size_t i = 0; i < count; ++i) {
         Take(socket_.peer(i), socket_.data(i), socket_.size(i));
       }
-      if (count == 0) HandleTimeouts();
+      if (handshaking_ > 0 && ticker_.Due()) HandleTimeouts();
       socket_.Flush();
     }
   }
@@ -177,6 +177,7 @@ class Server {
   gnutls_datum_t ticket_key_ = {};
   std::unordered_map<uint64_t, std::unique_ptr<Peer>> peers_;
   size_t handshaking_ = 0;
+  Ticker ticker_;
   std::array<uint8_t, kMaxDatagram> message_ = {};
 };
 

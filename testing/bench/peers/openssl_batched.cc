@@ -21,7 +21,6 @@ using namespace cordon::bench;  // NOLINT(google-build-using-namespace)
 
 constexpr long kMtu = 1252;  // 1280 without the headers of IPv4 and UDP
 constexpr long kHeaders = 28;
-constexpr int kTimerMs = 100;
 
 struct Peer {
   SSL* ssl = nullptr;
@@ -92,11 +91,12 @@ class Server {
 
   [[noreturn]] void Run() {
     while (true) {
-      const size_t count = socket_.Receive(handshaking_ == 0 ? -1 : kTimerMs);
+      const size_t count =
+          socket_.Receive(handshaking_ == 0 ? -1 : Ticker::kMs);
       for (size_t i = 0; i < count; ++i) {
         Take(socket_.peer(i), socket_.data(i), socket_.size(i));
       }
-      if (count == 0) HandleTimeouts();
+      if (handshaking_ > 0 && ticker_.Due()) HandleTimeouts();
       socket_.Flush();
     }
   }
@@ -184,6 +184,7 @@ class Server {
   std::unordered_map<uint64_t, std::unique_ptr<Peer>> peers_;
   std::unique_ptr<Peer> next_;
   size_t handshaking_ = 0;
+  Ticker ticker_;
   std::array<unsigned char, kMaxDatagram> message_ = {};
 };
 

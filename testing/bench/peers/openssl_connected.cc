@@ -20,7 +20,6 @@ namespace {
 using namespace cordon::bench;  // NOLINT(google-build-using-namespace)
 
 constexpr long kMtu = 1252;  // 1280 without the headers of IPv4 and UDP
-constexpr int kTimerMs = 100;
 
 struct Peer {
   SSL* ssl = nullptr;
@@ -41,7 +40,7 @@ class Server {
     std::array<epoll_event, kBatch> events = {};
     while (true) {
       const int count = epoll_wait(epoll_, events.data(), kBatch,
-                                   handshaking_.empty() ? -1 : kTimerMs);
+                                   handshaking_.empty() ? -1 : Ticker::kMs);
       for (int i = 0; i < count; ++i) {
         auto* peer = static_cast<Peer*>(events[i].data.ptr);
         if (peer == nullptr) {
@@ -50,7 +49,7 @@ class Server {
           Serve(peer);
         }
       }
-      if (count == 0) HandleTimeouts();
+      if (!handshaking_.empty() && ticker_.Due()) HandleTimeouts();
     }
   }
 
@@ -147,6 +146,7 @@ class Server {
   const int epoll_;
   BIO_ADDR* const from_ = BIO_ADDR_new();
   sockaddr_in local_ = {};
+  Ticker ticker_;
   std::unique_ptr<Peer> next_;
   std::unordered_set<Peer*> handshaking_;
   std::array<unsigned char, kMaxDatagram> message_ = {};
