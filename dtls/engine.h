@@ -119,6 +119,9 @@ class Engine final : private internal::DatagramTransport {
   // The largest packet for handshake messages from now on, in any state.
   // kInvalidArgument unless it is from `kMinMtu` to `kMaxMtu`.
   absl::Status SetMtu(size_t mtu);
+  // What the network says that the path carries now, see
+  // `EngineOptions::path_mtu`; the next flight, or repetition, heeds it.
+  void SetPathMtu(size_t mtu);
 
   // A client sends its ClientHello; a server waits for one from now on.
   void Start(absl::Time now, EngineOutput& output);

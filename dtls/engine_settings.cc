@@ -224,6 +224,14 @@ absl::Status Engine::SetMtu(size_t mtu) {
   return absl::OkStatus();
 }
 
+void Engine::SetPathMtu(size_t mtu) {
+  options_.path_mtu = mtu == 0 ? 0 : std::max(mtu, kMinMtu);
+  if (options_.path_mtu != 0 && options_.path_mtu < mtu_) {
+    mtu_ = options_.path_mtu;
+    ApplyMtu();
+  }
+}
+
 void Engine::BackOffMtu() {
   // Common sizes of paths that carry less than they should.
   for (size_t smaller : {size_t{1280}, size_t{1024}, size_t{576}, kMinMtu}) {

@@ -10,9 +10,12 @@
 #include "absl/time/time.h"
 #include "cordon/dtls/engine.h"
 #include "cordon/net/task/status_macros.h"
+#include "cordon/net/task/task_scope.h"
 #include "cordon/testing/certs/certs.h"
 #include "cordon/testing/engine_pair/engine_pair.h"
+#include "cordon/testing/served_listener/served_listener.h"
 #include "cordon/testing/session_pair/session_pair.h"
+#include "cordon/testing/sim/sim_network.h"
 #include "gtest/gtest.h"
 
 namespace cordon::dtls {
@@ -150,6 +153,68 @@ TEST(MtuConnectionTest, AClientKnowsThePathOfItsSocket) {
         CO_RETURN_IF_ERROR(co_await c.Handshake());
         co_return co_await SessionPair::Echo(c);
       });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+// A router speaks up in the middle: only the session that it speaks of heeds
+// it, and neither it nor another is harmed, however often that is repeated.
+// ACCEPTANCE: HD5
+TEST(MtuConnectionTest, ANoticeReachesTheSessionItBelongsTo) {
+  testing::ServedListener world;
+  world.client_options.session.ip_fragmentation = false;
+  const absl::Status status = world.Run([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(Connection narrow, co_await world.Connect());
+    CO_ASSIGN_OR_RETURN(Connection wide, co_await world.Connect());
+    const size_t before = wide.MaxMessageSize();
+    EXPECT_EQ(narrow.MaxMessageSize(), before);
+    for (int i = 0; i < 10; ++i) {
+      world.reactor.TellPathMtu(narrow.local(), 700);
+    }
+    EXPECT_EQ(narrow.MaxMessageSize(), 700U - 28U - 37U);
+    EXPECT_EQ(narrow.statistics().mtu, 700U);
+    EXPECT_EQ(wide.MaxMessageSize(), before);
+    EXPECT_EQ(wide.statistics().mtu, kDefaultMtu);
+    CO_RETURN_IF_ERROR(co_await testing::ServedListener::Ask(
+        narrow, std::string(narrow.MaxMessageSize(), 'n')));
+    CO_RETURN_IF_ERROR(co_await testing::ServedListener::Ask(
+        wide, std::string(wide.MaxMessageSize(), 'w')));
+    // Less than any path has is not believed.
+    world.reactor.TellPathMtu(narrow.local(), 1);
+    EXPECT_EQ(narrow.statistics().mtu, kMinMtu);
+    co_return co_await testing::ServedListener::Ask(narrow, "still");
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+// Unlike a refusal, it is no sign that nobody is there.
+// ACCEPTANCE: HD5
+TEST(MtuConnectionTest, NoticesDuringTheHandshakeMakeItsPacketsSmaller) {
+  testing::ServedListener world;
+  size_t largest = 0;
+  const absl::Status status = world.Run([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(Connection client, co_await world.Open());
+    net::TaskScope scope;
+    // Nothing of the server's arrives, so that all is left to the notices.
+    bool server_heard = false;
+    world.reactor.network().set_filter([&](testing::SimDatagram& d) {
+      if (d.from.port() == 4433) return server_heard;
+      largest = std::max(largest, d.bytes.size());
+      return true;
+    });
+    scope.Spawn(client.Handshake());
+    co_await testing::ServedListener::Pass(absl::Milliseconds(100));
+    EXPECT_GT(largest, 140U);
+    for (int i = 0; i < 10; ++i) {
+      world.reactor.TellPathMtu(client.local(), kMinMtu);
+    }
+    EXPECT_EQ(client.state(), EngineState::kHandshaking);
+    EXPECT_EQ(client.statistics().mtu, kMinMtu);
+    largest = 0;
+    server_heard = true;
+    CO_RETURN_IF_ERROR(co_await scope.Join());
+    EXPECT_LE(largest, kMinMtu - 28);
+    co_return co_await testing::ServedListener::Ask(client, "there");
+  });
   EXPECT_TRUE(status.ok()) << status;
 }
 

@@ -120,8 +120,8 @@ void EpollReactor::Receive(EpollSocket& socket) {
                                   batch.messages.data(), kBatch, 0, nullptr);
     if (received < 0) {
       if (errno != EAGAIN && errno != EINTR) {
-        socket.receiver_->OnSocketError(
-            ErrnoStatus(errno, socket.peer_.ToString()));
+        ReportSocketError(errno, socket.socket_, socket.peer_,
+                          *socket.receiver_);
         continue;
       }
       return;
@@ -230,8 +230,8 @@ void EpollSocket::SendTrains() {
     }
     done += accepted;
     if (sent < 0) {
-      full = !RecoverFromSendError(*pending_[done], errno, socket_.fd.get(),
-                                   peer_, receiver_, &gso_, statistics_);
+      full = !RecoverFromSendError(*pending_[done], errno, socket_, peer_,
+                                   receiver_, &gso_, statistics_);
       if (!full) trains_.Return(pending_[done++]);
     }
   }

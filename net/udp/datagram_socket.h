@@ -71,6 +71,9 @@ class DatagramReceiver {
   // The network reported trouble with this socket's peer (connected sockets
   // only): ICMP, so anybody may have sent it.
   virtual void OnSocketError(const absl::Status& status) { (void)status; }
+  // The network said that the path to this socket's peer carries packets of at
+  // most `mtu` bytes, likewise; the system's limits for such a claim apply.
+  virtual void OnPathMtuChanged(size_t mtu) { (void)mtu; }
 };
 
 struct DatagramSocketStatistics {

@@ -115,26 +115,39 @@ size_t KernelPathMtu(const KernelSocket& socket) {
   return result == 0 && mtu > 0 ? static_cast<size_t>(mtu) : 0;
 }
 
-bool RecoverFromSendError(Train& train, int error, int fd, const Endpoint& peer,
-                          DatagramReceiver* receiver, bool* gso,
-                          DatagramSocketStatistics& statistics) {
-  if (error == EAGAIN) return false;
-  // The error of an earlier datagram, or a device that cannot do trains: one
-  // more try, singly.
-  const bool soft = !peer.is_none() && error == ECONNREFUSED;
-  const bool no_gso = train.segments > 1 &&
-                      (error == EIO || error == EINVAL || error == EMSGSIZE);
-  if (no_gso) *gso = false;
-  if (soft && receiver != nullptr) {
-    receiver->OnSocketError(ErrnoStatus(error, peer.ToString()));
+void ReportSocketError(int error, const KernelSocket& socket,
+                       const Endpoint& peer, DatagramReceiver& receiver) {
+  if (error == EMSGSIZE) {
+    receiver.OnPathMtuChanged(KernelPathMtu(socket));
+  } else {
+    receiver.OnSocketError(ErrnoStatus(error, peer.ToString()));
   }
-  if (!soft && !no_gso) {
+}
+
+bool RecoverFromSendError(Train& train, int error, const KernelSocket& socket,
+                          const Endpoint& peer, DatagramReceiver* receiver,
+                          bool* gso, DatagramSocketStatistics& statistics) {
+  if (error == EAGAIN) return false;
+  // The error of an earlier datagram, a path that is too narrow for segments of
+  // this size, or a device that cannot do trains at all: one more try, singly.
+  // Only the device is everybody's.
+  const bool soft =
+      !peer.is_none() && (error == ECONNREFUSED || error == EMSGSIZE);
+  const bool no_train = train.segments > 1 &&
+                        (error == EIO || error == EINVAL || error == EMSGSIZE);
+  if (error == EIO && no_train) *gso = false;
+  if (soft && receiver != nullptr) {
+    ReportSocketError(error, socket, peer, *receiver);
+  }
+  if (!soft && !no_train) {
     statistics.send_errors += train.segments;
     return true;
   }
   for (size_t offset = 0; offset < train.bytes; offset += train.segment_bytes) {
     train.PrepareSegment(offset);
-    if (sendmsg(fd, &train.message, MSG_DONTWAIT) < 0) ++statistics.send_errors;
+    if (sendmsg(socket.fd.get(), &train.message, MSG_DONTWAIT) < 0) {
+      ++statistics.send_errors;
+    }
   }
   return true;
 }

@@ -33,14 +33,19 @@ bool KernelHasGso(int fd);
 // The path MTU of a connected socket as the kernel knows it, or 0.
 size_t KernelPathMtu(const KernelSocket& socket);
 
+// Tells `receiver` what the network reported of `peer`, to whom `socket` is
+// connected.
+void ReportSocketError(int error, const KernelSocket& socket,
+                       const Endpoint& peer, DatagramReceiver& receiver);
+
 // What can be done after sendmsg() refused `train`, which is connected to
 // `peer` or to nobody: a soft error is told to `receiver` (may be null), `*gso`
 // is cleared where the device turns out to be unable, and what remains to be
 // sent is sent singly. False if there is nothing to be done but to wait until
 // the socket is writable.
-bool RecoverFromSendError(Train& train, int error, int fd, const Endpoint& peer,
-                          DatagramReceiver* receiver, bool* gso,
-                          DatagramSocketStatistics& statistics);
+bool RecoverFromSendError(Train& train, int error, const KernelSocket& socket,
+                          const Endpoint& peer, DatagramReceiver* receiver,
+                          bool* gso, DatagramSocketStatistics& statistics);
 
 // Room for the control messages that an open socket delivers.
 inline constexpr size_t kReceiveControlBytes = 128;

@@ -255,8 +255,8 @@ void UringReactor::HandleReceive(Operation& operation,
     ++socket->statistics_.receive_starved;
   } else if (socket != nullptr && cqe.res < 0 && cqe.res != -ECANCELED &&
              socket->receiver_ != nullptr) {
-    socket->receiver_->OnSocketError(
-        ErrnoStatus(-cqe.res, socket->peer_.ToString()));
+    ReportSocketError(-cqe.res, socket->socket_, socket->peer_,
+                      *socket->receiver_);
   }
 }
 

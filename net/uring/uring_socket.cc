@@ -55,11 +55,13 @@ void UringSocket::StopReceiving() {
 }
 
 Task<absl::Status> UringSocket::Close() {
-  if (closing_) co_return absl::OkStatus();
-  closing_ = true;
-  if (!queued().empty() || !retry_.empty()) FlushNow();
-  for (Train* train : std::exchange(blocked_, {})) Drop(*train);
-  StopReceiving();
+  if (!closing_) {
+    closing_ = true;
+    if (!queued().empty() || !retry_.empty()) FlushNow();
+    for (Train* train : std::exchange(blocked_, {})) Drop(*train);
+    StopReceiving();
+  }
+  // Also where one who had begun this was destroyed meanwhile.
   while (receive_ != 0) co_await receive_ended_.WaitUnstoppably();
   if (writable_poll_ != 0) {
     reactor_.Cancel(writable_poll_);
@@ -96,8 +98,8 @@ void UringSocket::Drop(Train& train) {
 
 void UringSocket::OnSendFailed(Train& train, int error) {
   if (!open() || closing_) return Drop(train);
-  if (RecoverFromSendError(train, error, socket_.fd.get(), peer_, receiver_,
-                           &gso_, statistics_)) {
+  if (RecoverFromSendError(train, error, socket_, peer_, receiver_, &gso_,
+                           statistics_)) {
     trains_.Return(&train);
     return;
   }

@@ -67,6 +67,10 @@ class SimSocket final : public net::DatagramSocket,
                            .bytes = absl::MakeSpan(bytes)});
   }
 
+  void TellPathMtu(size_t mtu) {
+    if (connected_ && receiver_ != nullptr) receiver_->OnPathMtuChanged(mtu);
+  }
+
   void Flush() {
     net::IntrusiveListNode<SimDirtyTag>::Unlink();
     held_.insert(held_.end(), queued().begin(), queued().end());
@@ -168,6 +172,12 @@ void SimReactor::Inject(const Endpoint& from, const Endpoint& to,
   in_flight_.emplace(
       std::make_pair(clock().Now() + absl::Microseconds(1), sequence_++),
       SimDatagram{from, to, {bytes.begin(), bytes.end()}});
+}
+
+void SimReactor::TellPathMtu(const Endpoint& local, size_t mtu) {
+  for (SimSocket* socket : sockets_) {
+    if (socket->local_endpoint() == local) socket->TellPathMtu(mtu);
+  }
 }
 
 void SimReactor::BlockSends(bool blocked) {

@@ -51,6 +51,10 @@ class SimReactor final : private internal::ClockHolder, public net::Reactor {
   void Inject(const net::Endpoint& from, const net::Endpoint& to,
               absl::Span<const uint8_t> bytes);
 
+  // As if a router had said that the path from `local`, a connected socket, to
+  // its peer carries `mtu` bytes only.
+  void TellPathMtu(const net::Endpoint& local, size_t mtu);
+
   // As if the sockets' queues in the kernel were full.
   void BlockSends(bool blocked);
 

@@ -1,0 +1,44 @@
+// A piece of a test that runs in a network of its own, with nothing in it but a
+// loopback interface, of which it is the administrator.
+//
+//   const NamespaceResult result = RunInNetworkNamespace([] {
+//     EXPECT_EQ(SetLoopbackUp(false), absl::OkStatus());
+//     ...
+//   });
+//   if (!result.allowed) GTEST_SKIP() << result.reason;
+//   EXPECT_TRUE(result.passed);
+#ifndef CORDON_TESTING_NETWORK_NAMESPACE_NETWORK_NAMESPACE_H_
+#define CORDON_TESTING_NETWORK_NAMESPACE_NETWORK_NAMESPACE_H_
+
+#include <cstddef>
+#include <string>
+
+#include "absl/functional/function_ref.h"
+#include "absl/status/status.h"
+#include "cordon/net/base/endpoint.h"
+
+namespace cordon::testing {
+
+struct NamespaceResult {
+  // False where the system gives nobody like us a network; then `reason` says
+  // why.
+  bool allowed = false;
+  std::string reason;
+  // `body` ran to its end, without a failure.
+  bool passed = false;
+};
+
+// Runs `body` in a child process, which takes over this process's only thread:
+// call it before others are started.
+NamespaceResult RunInNetworkNamespace(absl::FunctionRef<void()> body);
+
+// For `body`.
+absl::Status SetLoopbackUp(bool up);
+// Says, as a router would, that the last datagram from `from` to `to`, IPv4
+// both, was too large for a path of `mtu` bytes (ICMP type 3 code 4).
+absl::Status SendPathMtuNotice(const net::Endpoint& from,
+                               const net::Endpoint& to, size_t mtu);
+
+}  // namespace cordon::testing
+
+#endif  // CORDON_TESTING_NETWORK_NAMESPACE_NETWORK_NAMESPACE_H_
