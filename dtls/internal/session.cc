@@ -337,7 +337,7 @@ net::Task<absl::Status> Session::Shutdown() {
 
 net::Task<absl::StatusOr<size_t>> Session::Receive(
     absl::Span<Message> messages) {
-  if (receiving_) {
+  if (!receivers_.unused()) {
     co_return absl::FailedPreconditionError(
         "another receive waits on this connection");
   }
@@ -346,9 +346,7 @@ net::Task<absl::StatusOr<size_t>> Session::Receive(
   }
   while (queue_.empty()) {
     if (engine_->state() != EngineState::kConnected) co_return NotEstablished();
-    receiving_ = true;
     const bool woken = co_await receivers_.Wait();
-    receiving_ = false;
     if (!woken) co_return net::StoppedStatus("RecvDecrypted");
   }
   size_t count = 0;

@@ -140,7 +140,6 @@ class Session final : private EngineOutput, private net::Timer {
   bool over_ = false;
   // The application was asked, once in a handshake.
   bool asked_ = false;
-  bool receiving_ = false;
   int refusals_ = 0;
   // Came before `Handshake` was called.
   net::RingQueue<net::PooledBytes> early_;

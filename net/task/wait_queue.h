@@ -10,7 +10,9 @@
 //   waiters_.WakeOne();
 //
 // Belongs to one thread. No allocation: a waiter is a part of its coroutine's
-// frame, and leaves the queue when that is destroyed.
+// frame, and leaves the queue when that is destroyed. If it had been woken, and
+// never ran, the next one is woken in its place: no wake-up is lost. So a
+// waiter may be woken for nothing, and looks again, as above.
 #ifndef CORDON_NET_TASK_WAIT_QUEUE_H_
 #define CORDON_NET_TASK_WAIT_QUEUE_H_
 
@@ -40,6 +42,11 @@ class WaitQueue {
    public:
     Waiter(WaitQueue& queue, bool stoppable)
         : queue_(queue), stoppable_(stoppable) {}
+    ~Waiter() override {
+      if (!woken_ || !IntrusiveListNode<WaitListTag>::linked()) return;
+      IntrusiveListNode<WaitListTag>::Unlink();
+      queue_.WakeOne();
+    }
 
     bool await_ready() const noexcept { return false; }
     template <typename Promise>
@@ -51,7 +58,10 @@ class WaitQueue {
       return true;
     }
     // True if woken, false if stopped. A waiter that was woken first stays so.
-    bool await_resume() const noexcept { return woken_; }
+    bool await_resume() noexcept {
+      IntrusiveListNode<WaitListTag>::Unlink();
+      return woken_;
+    }
 
    private:
     friend class WaitQueue;
@@ -78,6 +88,8 @@ class WaitQueue {
   Waiter WaitUnstoppably() { return Waiter(*this, false); }
 
   bool empty() const { return waiters_.empty(); }
+  // Nobody waits, nor was woken and has not run since.
+  bool unused() const { return waiters_.empty() && woken_.empty(); }
 
   // Makes the longest waiting coroutine ready. False if there is none.
   bool WakeOne() {
@@ -85,6 +97,7 @@ class WaitQueue {
     Waiter& waiter = *waiters_.pop_front();
     waiter.StopCallback::Unregister();
     waiter.woken_ = true;
+    woken_.push_back(waiter);
     waiter.task_->Schedule();
     return true;
   }
@@ -95,6 +108,8 @@ class WaitQueue {
 
  private:
   IntrusiveList<Waiter, WaitListTag> waiters_;
+  // Those that have not run since.
+  IntrusiveList<Waiter, WaitListTag> woken_;
 };
 
 // A one-shot event: `co_await event.Wait()` suspends until `Set()` was called.
