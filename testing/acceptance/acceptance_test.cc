@@ -56,7 +56,7 @@ const std::vector<std::string>& AttackIds() {
 
 // Attacks whose rows no test carries yet. It may only become shorter.
 const std::set<std::string>& NotMarkedYet() {
-  static const auto* const ids = new std::set<std::string>{"HB10", "HD2"};
+  static const auto* const ids = new std::set<std::string>{};
   return *ids;
 }
 
