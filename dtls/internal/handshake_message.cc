@@ -283,7 +283,9 @@ AwaitedMessage AwaitedBy(const SSL* ssl) {
   awaited.of_client = is_server;
   awaited.cipher = SSL_get_pending_cipher(ssl);
   awaited.types = TypesInState(SSL_state_string_long(ssl), awaited, is_server);
-  awaited.later_types = is_server ? kFromClient : kFromServer;
+  // A client says nothing more before it has an answer to its hello.
+  const bool begun = (awaited.types & TypeBit(SSL3_MT_CLIENT_HELLO)) == 0;
+  awaited.later_types = !is_server ? kFromServer : begun ? kFromClient : 0;
   awaited.first_answer_too =
       !is_server && awaited.sequence == 1 &&
       (awaited.types & TypeBit(SSL3_MT_SERVER_HELLO)) != 0;
