@@ -115,10 +115,13 @@ void Engine::Feed(absl::Span<const uint8_t> record, absl::Time now) {
                      internal::HandshakeReadSequence(ssl_.get()));
   };
   const auto before = reached();
+  // First: the record may be one of `early_`, which do not outlive the
+  // handshake.
+  internal::RecordView view;
+  const bool whole = internal::ReadRecord(record, &view);
   set_incoming(record);
   Drive(now);
-  internal::RecordView view;
-  if (internal::ReadRecord(record, &view) && WasForged(view)) CountForged();
+  if (whole && WasForged(view)) CountForged();
   if (state_ == EngineState::kHandshaking && reached() != before) {
     ForgetAlert();
   }
