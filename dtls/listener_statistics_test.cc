@@ -126,6 +126,8 @@ std::vector<Failing> Failings() {
          world.client_options.ciphers = "ECDHE-RSA-AES128-GCM-SHA256";
          // It does not try again before it believes what it is told.
          world.client_options.session.retransmission_timeout = absl::Seconds(4);
+         world.client_options.session.min_retransmission_timeout =
+             absl::Seconds(4);
        }},
   };
 }
