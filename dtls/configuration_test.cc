@@ -130,6 +130,7 @@ TEST_F(ConfigurationTest, GroupsAreChosenAndReported) {
   EXPECT_EQ(server_.engine->info().group, "P-384");
   pair_.server_options.groups = "P-521";
   Connect();
+  pair_.BelieveAlert(client_);
   EXPECT_EQ(client_.state(), EngineState::kFailed);
   pair_.server_options.groups = "P-255";
   const absl::Status status = Context::Server(pair_.server_options).status();

@@ -136,12 +136,13 @@ void Engine::OnVerdictPending() {
 
 // The verdict is there: works off what came in the meantime.
 void Engine::GoOn(absl::Time now) {
+  // What came before the alert does not show that it was forged.
+  const int alert = alert_;
   state_ = EngineState::kHandshaking;
   error_ = absl::OkStatus();
   if (finished_) {
     OnConnected(now);
   } else {
-    if (alert_ >= 0) WaitAfterAlert(now);
     Drive(now);
     FeedMessages(now);
     FeedEarly(now);
@@ -156,6 +157,10 @@ void Engine::GoOn(absl::Time now) {
     if (internal::ReadRecord(record, &view)) {
       ReceiveRecord(view, absl::MakeSpan(record), now);
     }
+  }
+  if (alert >= 0 && state_ == EngineState::kHandshaking && !resting()) {
+    alert_ = alert;
+    WaitAfterAlert(now);
   }
 }
 
