@@ -254,6 +254,7 @@ TEST_F(ListenerAdminTest, ASessionIsClosedByAnAlert) {
 TEST_F(ListenerAdminTest, AHandshakeIsClosed) {
   // The client does not try again before it believes what it is told.
   world_.client_options.session.retransmission_timeout = absl::Seconds(4);
+  world_.client_options.session.min_retransmission_timeout = absl::Seconds(4);
   ExpectRuns([&]() -> net::Task<absl::Status> {
     SilenceServer();
     CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Open());
