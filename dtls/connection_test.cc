@@ -157,8 +157,8 @@ class ConnectionTest : public ::testing::Test {
       outcome.client_info = connection.info();
       outcome.client_statistics = connection.statistics();
     }
-    // The server may have lost the close_notify, or never have been reached; and
-    // an alert in the clear it believes only after a while.
+    // The server may have lost the close_notify, or never have been reached;
+    // and an alert in the clear it believes only after a while.
     (void)co_await net::SleepFor(absl::Seconds(2));
     scope.RequestStop();
     (void)co_await scope.Join();
