@@ -355,6 +355,7 @@ TEST_F(ConfigurationTest, AWarningIsNotTakenForTheReason) {
   EXPECT_TRUE(absl::StrContains(error.message(), "NO_SHARED_CIPHER")) << error;
   EXPECT_EQ(GetErrorDetail(error)->alert, 40);  // handshake_failure
   EXPECT_FALSE(GetErrorDetail(error)->alert_received);
+  pair_.BelieveAlert(client_);
   EXPECT_TRUE(GetErrorDetail(client_.engine->error())->alert_received);
 }
 
