@@ -191,11 +191,11 @@ TEST(MtuConnectionTest, ANoticeReachesTheSessionItBelongsTo) {
 TEST(MtuConnectionTest, NoticesDuringTheHandshakeMakeItsPacketsSmaller) {
   testing::ServedListener world;
   size_t largest = 0;
+  // Nothing of the server's arrives, so that all is left to the notices.
+  bool server_heard = false;
   const absl::Status status = world.Run([&]() -> net::Task<absl::Status> {
     CO_ASSIGN_OR_RETURN(Connection client, co_await world.Open());
     net::TaskScope scope;
-    // Nothing of the server's arrives, so that all is left to the notices.
-    bool server_heard = false;
     world.reactor.network().set_filter([&](testing::SimDatagram& d) {
       if (d.from.port() == 4433) return server_heard;
       largest = std::max(largest, d.bytes.size());
