@@ -165,9 +165,10 @@ void Engine::NoteFirstAnswer(absl::Time now) {
       GoBackToFirstHello(now);
       if (state_ == EngineState::kHandshaking) waiting_ = std::move(message);
     } else if (message.body != cookie_request_ &&
-               (record >= second_hello_record_ || timer_.repetitions() > 0)) {
+               record >= second_hello_record_) {
       // It has the number of the record that it answers (RFC 6347 section
-      // 4.2.1): the second hello's, unless it was just slow.
+      // 4.2.1). A lower one is that of a repeated first hello: the handshake
+      // goes on, and one that began anew would mix up the answers to both.
       cookie_refused_ = true;
     }
   }

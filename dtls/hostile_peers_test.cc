@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,7 @@
 #include "cordon/dtls/listener_admin.h"
 #include "cordon/net/base/endpoint.h"
 #include "cordon/net/task/status_macros.h"
+#include "cordon/net/task/task_scope.h"
 #include "cordon/net/task/timeout.h"
 #include "cordon/testing/served_listener/served_listener.h"
 #include "gtest/gtest.h"
@@ -209,6 +211,48 @@ TEST_F(HostilePeersTest, HellosInAPeersNameNeverKeepItOut) {
     EXPECT_GE(after.cookies.sent, before.cookies.sent + 4);
     world_.reactor.network().set_filter(nullptr);
     co_return co_await client.Close();
+  });
+}
+
+// A slow server asks twice for a cookie, once for each repetition of the first
+// hello: what comes late is no reason to begin anew.
+TEST_F(HostilePeersTest, ALateHelloVerifyRequestChangesNothing) {
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    std::vector<SimDatagram> held;
+    std::set<std::vector<uint8_t>> randoms;
+    bool holding = true;
+    world_.reactor.network().set_filter([&](SimDatagram& d) {
+      if (d.to != ServedListener::At()) {
+        if (holding) held.push_back(d);
+        return !holding;
+      }
+      if (d.bytes[0] == kHandshake && d.bytes[13] == 1) {
+        randoms.insert({d.bytes.begin() + 27, d.bytes.begin() + 59});
+      }
+      return true;
+    });
+    const auto release = [&](size_t from, size_t to) {
+      for (size_t i = from; i < to; ++i) {
+        world_.reactor.Inject(held[i].from, held[i].to, held[i].bytes);
+      }
+    };
+    CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Open());
+    net::TaskScope scope;
+    scope.Spawn(client.Handshake());
+    co_await ServedListener::Pass(absl::Seconds(3));
+    const size_t requests = held.size();
+    EXPECT_GE(requests, 3U);
+    release(0, 1);
+    co_await ServedListener::Pass(absl::Seconds(5));
+    EXPECT_GT(held.size(), requests);
+    release(1, requests);
+    co_await ServedListener::Pass(absl::Seconds(5));
+    holding = false;
+    release(requests, held.size());
+    const absl::Status status = co_await scope.Join();
+    EXPECT_EQ(randoms.size(), 1U);
+    world_.reactor.network().set_filter(nullptr);
+    co_return status;
   });
 }
 

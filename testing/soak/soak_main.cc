@@ -1,7 +1,7 @@
 // Runs the soak and the flood for as long as is asked, and writes a page of
 // what was seen.
 //
-//   bazel run --config=opt //testing/soak --
+//   bazel run //testing/soak --
 //   --page=$PWD/testing/soak/RESULTS.md
 #include <cstdio>
 #include <fstream>
@@ -58,7 +58,7 @@ std::string PageOf(const SoakOptions& options, const SoakReport& soak,
                    const FloodReport& flood) {
   std::string text = absl::StrCat(
       "# What was seen under load\n\n"
-      "Written by `bazel run --config=opt //testing/soak`; do not edit.\n\n"
+      "Written by `bazel run //testing/soak`; do not edit.\n\n"
       "## ",
       options.clients, " clients for ", absl::FormatDuration(options.duration),
       "\n\nBehind a network that loses ", options.network.loss * 100,
