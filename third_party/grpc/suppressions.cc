@@ -40,6 +40,9 @@ extern "C" const char* cordon_grpc_tsan_suppressions() {
       "race:::Deserialize(grpc_call\n"
       // What the end of a call is set up with before the library has it.
       "race:Impl::Finish(grpc::Status)\n"
+      // An alarm's callback is freed by whoever lets go of it last, its owner
+      // or the thread that called it: by a count, likewise.
+      "race:grpc::Alarm::~Alarm\n"
       // A call's reactor comes to its end (OnDone, mostly `delete this`) after
       // all else that it did: by a count that is not seen when the library is
       // the last that lowers it. The price: what OnDone does is not checked.
