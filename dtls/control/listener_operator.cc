@@ -44,9 +44,12 @@ absl::StatusOr<std::vector<uint64_t>> CloseOn(ListenerHandle& listener,
                                               bool dry_run,
                                               const absl::Status& status) {
   using Ids = std::vector<uint64_t>;
+  // Not shared with other threads.
+  absl::Status own(status.code(), status.message());
   absl::StatusOr<Ids> found = CallListener<Ids>(
       listener, deadline,
-      [ids = std::move(ids), dry_run, status](ListenerAdmin& admin) {
+      [ids = std::move(ids), dry_run,
+       status = std::move(own)](ListenerAdmin& admin) {
         Ids there;
         for (uint64_t id : ids) {
           if (dry_run ? admin.FindSession(id) != nullptr

@@ -40,6 +40,10 @@ extern "C" const char* cordon_grpc_tsan_suppressions() {
       "race:::Deserialize(grpc_call\n"
       // What the end of a call is set up with before the library has it.
       "race:Impl::Finish(grpc::Status)\n"
+      // The library makes a call's own object on one thread and runs its first
+      // callback on another.
+      "race:ServerCallbackUnaryImpl::ServerCallbackUnaryImpl\n"
+      "race:ServerCallbackWriterImpl::ServerCallbackWriterImpl\n"
       // An alarm's callback is freed by whoever lets go of it last, its owner
       // or the thread that called it: by a count, likewise.
       "race:grpc::Alarm::~Alarm\n"
