@@ -46,6 +46,9 @@ absl::StatusOr<std::vector<uint64_t>> CloseOn(ListenerHandle& listener,
   using Ids = std::vector<uint64_t>;
   // Not shared with other threads.
   absl::Status own(status.code(), status.message());
+  if (const auto detail = GetErrorDetail(status); detail.has_value()) {
+    SetErrorDetail(&own, *detail);
+  }
   absl::StatusOr<Ids> found = CallListener<Ids>(
       listener, deadline,
       [ids = std::move(ids), dry_run,
