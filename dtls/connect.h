@@ -30,9 +30,9 @@ struct ConnectOptions {
   ResumableSession resume = {};
   // Settings of this session alone.
   SessionOverrides overrides = {};
-  // Receive trains, for servers that send in bulk; see
+  // Receive trains whole, from servers that send in bulk; see
   // `net::DatagramSocketOptions`.
-  bool gro = false;
+  bool gro = true;
   // Judges the server's certificate, see session_hooks.h.
   VerifyPeer verify_peer = {};
 };

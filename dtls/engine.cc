@@ -199,6 +199,10 @@ void Engine::OnConnected(absl::Time now) {
   first_hello_ = {};
   cookie_request_ = {};
   ForgetAlert();
+  // What the handshake was configured with. That there is no renegotiation is
+  // said once more, because it is then that BoringSSL lets go of it.
+  SSL_set_shed_handshake_config(ssl_.get(), 1);
+  SSL_set_renegotiate_mode(ssl_.get(), ssl_renegotiate_never);
   statistics_.handshake_duration = now - started_;
   if (totals_ != nullptr) totals_->handshake_duration += now - started_;
   usage_.LimitSealing(

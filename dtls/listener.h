@@ -48,7 +48,7 @@ struct ListenerOptions {
   int send_buffer = 4 << 20;
   // Trains on sending and receiving, see `net::DatagramSocketOptions`.
   bool gso = true;
-  bool gro = false;
+  bool gro = true;
   // Sessions at one time; a hello beyond it is dropped and counted.
   size_t max_sessions = 1'000'000;
   // Bytes that all sessions may take: about 16 KiB for each, and the messages

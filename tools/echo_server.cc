@@ -59,8 +59,8 @@ ABSL_FLAG(std::string, cookie_secret, "",
 ABSL_FLAG(uint32_t, mtu, cordon::dtls::kDefaultMtu,
           "The largest IP packet to send while handshaking, in bytes.");
 ABSL_FLAG(uint32_t, reactors, 1, "Threads to serve with; 0: one per core.");
-ABSL_FLAG(bool, gro, false,
-          "Receive trains of datagrams from peers that send in bulk.");
+ABSL_FLAG(bool, gro, true,
+          "Receive trains of datagrams whole, from peers that send in bulk.");
 ABSL_FLAG(cordon::net::Backend, backend, cordon::net::Backend::kAuto,
           "auto, io_uring or epoll.");
 ABSL_FLAG(absl::Duration, stats_interval, absl::ZeroDuration(),

@@ -267,9 +267,10 @@ net::Task<absl::Status> Load::Pace() {
   const absl::Duration interval = absl::Seconds(1) / options_.rate;
   absl::Duration due = MonotonicNow();
   size_t next = 0;
-  while (true) {
+  const net::StopToken stop = co_await net::CurrentStopToken();
+  while (!stop.stop_requested()) {
     // The timers' ticks are far too coarse: look at the clock all the time.
-    CO_RETURN_IF_ERROR(co_await net::SleepFor(absl::ZeroDuration()));
+    co_await net::Yield();
     while (due <= MonotonicNow()) {
       EchoSession& session = *echoes_[next++ % echoes_.size()];
       CO_ASSIGN_OR_RETURN(const bool sent, co_await session.SendOne(due));
@@ -277,6 +278,7 @@ net::Task<absl::Status> Load::Pace() {
       due += interval;
     }
   }
+  co_return net::StoppedStatus("pacing");
 }
 
 net::Task<absl::Status> Load::OpenEchoes() {
