@@ -194,7 +194,8 @@ TEST_F(CookieTest, OutlivesOneRotationOfTheSecretButNotTwo) {
 TEST_F(CookieTest, TheKeyIsReplacedByItself) {
   exchange_ = *CookieExchange::Create(
       {.lifetime = absl::Hours(1), .rotation = absl::Hours(1)});
-  const absl::Time hour = absl::FromUnixSeconds(1'750'000'000 / 3600 * 3600);
+  const absl::Time hour =
+      absl::FromUnixSeconds(int64_t{1'750'000'000} / 3600 * 3600);
   Hello hello;
   const Bytes before = CookieFor(hello.Encode(), hour - absl::Seconds(1));
   const Bytes after = CookieFor(hello.Encode(), hour);
@@ -310,7 +311,8 @@ TEST_F(CookieTest, ExchangesWithTheSameParametersTakeEachOthersCookies) {
 }
 
 TEST_F(CookieTest, TheClockOfAnotherMachineMayBeAMinuteBehind) {
-  const absl::Time hour = absl::FromUnixSeconds(1'750'000'000 / 3600 * 3600);
+  const absl::Time hour =
+      absl::FromUnixSeconds(int64_t{1'750'000'000} / 3600 * 3600);
   Hello hello;
   hello.cookie = CookieFor(hello.Encode(), hour + absl::Seconds(10));
   EXPECT_EQ(Verdict(hello.Encode(), hour - absl::Seconds(40)),

@@ -163,7 +163,9 @@ void Engine::NoteFirstAnswer(absl::Time now) {
                               &record)) {
     if (message.type == SSL3_MT_SERVER_HELLO) {
       GoBackToFirstHello(now);
-      if (state_ == EngineState::kHandshaking) waiting_ = std::move(message);
+      if (state_ != EngineState::kHandshaking) return;
+      waiting_ = std::move(message);
+      return;
     } else if (message.body != cookie_request_ &&
                record >= second_hello_record_) {
       // It has the number of the record that it answers (RFC 6347 section

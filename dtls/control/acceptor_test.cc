@@ -34,6 +34,7 @@ class AcceptorTest : public ::testing::Test {
              !changed_.WaitWithDeadline(&mutex_, deadline)) {
       }
       std::vector<int> fds;
+      fds.reserve(taken_.size());
       for (const net::UniqueFd& fd : taken_) fds.push_back(fd.get());
       return fds;
     }

@@ -158,6 +158,7 @@ absl::StatusOr<Caller> AccessControl::IdentifyCertificate(
     const std::vector<std::string>& dns_names,
     const std::vector<std::string>& uris) const {
   std::vector<std::pair<std::string, PeerIdentity>> names;
+  names.reserve(dns_names.size() + uris.size());
   for (const std::string& name : dns_names) {
     names.emplace_back(name, DnsName(name));
   }

@@ -42,13 +42,15 @@ class ControlServerTest : public ::testing::Test {
   std::string Path() const { return folder_.path() + "/control"; }
   std::string Unix() const { return "unix:" + Path(); }
 
-  absl::Status Start(ControlServerOptions options, AccessRules rules = {}) {
+  absl::Status Start(ControlServerOptions options,
+                     const AccessRules& rules = {}) {
     options.access = *AccessControl::Create(rules);
     service_ = std::make_unique<FakeControl>(options.access);
     absl::StatusOr<std::unique_ptr<ControlServer>> server =
         ControlServer::Start(std::move(options), {service_->service()});
-    if (server.ok()) server_ = *std::move(server);
-    return server.status();
+    if (!server.ok()) return server.status();
+    server_ = *std::move(server);
+    return absl::OkStatus();
   }
 
   const testing::TemporaryFolder folder_{"/tmp"};

@@ -87,7 +87,7 @@ class ControlServerTlsTest : public ::testing::Test {
             .client_authorities = now + "clients.pem"};
   }
 
-  absl::Status Start(ControlServerOptions options, AccessRules rules) {
+  absl::Status Start(ControlServerOptions options, const AccessRules& rules) {
     options.access = *AccessControl::Create(rules);
     options.log = [this](absl::string_view line) {
       absl::MutexLock lock(&mutex_);
@@ -96,8 +96,9 @@ class ControlServerTlsTest : public ::testing::Test {
     service_ = std::make_unique<FakeControl>(options.access);
     absl::StatusOr<std::unique_ptr<ControlServer>> server =
         ControlServer::Start(std::move(options), {service_->service()});
-    if (server.ok()) server_ = *std::move(server);
-    return server.status();
+    if (!server.ok()) return server.status();
+    server_ = *std::move(server);
+    return absl::OkStatus();
   }
 
   void StartTls() {

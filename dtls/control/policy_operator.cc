@@ -45,7 +45,7 @@ struct Failing {
 absl::StatusOr<uint64_t> Judge(
     const CompiledPolicy& policy,
     const std::vector<std::shared_ptr<ListenerHandle>>& listeners,
-    absl::FunctionRef<absl::Status(Failing)> failing) {
+    absl::FunctionRef<absl::Status(const Failing&)> failing) {
   SessionCursor cursor(listeners, 0, kPatience);
   uint64_t judged = 0;
   while (true) {
@@ -150,8 +150,8 @@ absl::Status PolicyOperator::Validate(
   if (absl::Status status = CheckListener(request.listener()); !status.ok()) {
     return status;
   }
-  absl::StatusOr<uint64_t> judged =
-      Judge(**compiled, Followers(request.listener()), [&](Failing failing) {
+  absl::StatusOr<uint64_t> judged = Judge(
+      **compiled, Followers(request.listener()), [&](const Failing& failing) {
         response->set_sessions_failing(response->sessions_failing() + 1);
         if (response->failing_size() >= kFailingTold) return absl::OkStatus();
         v1::SessionVerdict* verdict = response->add_failing();
@@ -229,7 +229,7 @@ absl::Status PolicyOperator::Finish(const PolicyVersion& before,
   }
   const CompiledPolicy& policy = *now.compiled;
   absl::StatusOr<uint64_t> judged =
-      Judge(policy, Followers(now.listener), [&](Failing failing) {
+      Judge(policy, Followers(now.listener), [&](const Failing& failing) {
         absl::Status refusal = policy.Refusal(failing.errors);
         const uint8_t alert = GetErrorDetail(refusal)->alert.value_or(0);
         absl::StatusOr<bool> closed =

@@ -71,6 +71,7 @@ class SessionCursorTest : public ::testing::Test {
   static std::vector<uint64_t> Ids(uint64_t first, uint64_t step,
                                    size_t count) {
     std::vector<uint64_t> ids;
+    ids.reserve(count);
     for (size_t i = 0; i < count; ++i) ids.push_back(first + i * step);
     return ids;
   }
