@@ -1,4 +1,4 @@
-// How much the keys of a session may be used (RFC 9147 section 4.5.3, RFC 9846
+// How much the keys of a session may be used (RFC 9147 section 4.5.3, RFC 8446
 // section 5.5). DTLS 1.2 cannot change its keys: when one is used up, the
 // session ends.
 #ifndef CORDON_DTLS_INTERNAL_KEY_USAGE_H_
@@ -35,8 +35,8 @@ enum class KeyUse {
 
 // Counts what was done with a pair of keys, one for each way.
 //
-// What the peer seals with its own is not limited: those who receive should not
-// enforce that limit (RFC 9846 section 5.5).
+// What the peer seals with its own is not limited: to use a key sparingly is a
+// matter of the side that has it.
 class KeyUsage {
  public:
   KeyUsage();
