@@ -61,7 +61,8 @@ void ExpectNoAllocations(uint64_t arriving_of_batch, Twist twist) {
     Carry(pair, pair.server, pair.client, bytes, output, twist);
   }
   EXPECT_EQ(AllocationsSoFar() - before, 0U);
-  EXPECT_EQ(output.messages() - messages, uint64_t{2} * kRounds * arriving_of_batch);
+  EXPECT_EQ(output.messages() - messages,
+            uint64_t{2} * kRounds * arriving_of_batch);
 }
 
 TEST(EngineAllocationTest, SealingAndOpeningAllocateNothing) {
