@@ -81,6 +81,7 @@ struct Forgery {
 std::vector<Forgery> Forgeries() {
   std::vector<Forgery> all;
   std::vector<Bytes> alerts;
+  alerts.reserve(256);
   for (int alert = 0; alert < 256; ++alert) {
     alerts.push_back(Record(kAlert, {2, static_cast<uint8_t>(alert)}));
   }

@@ -283,6 +283,7 @@ void RunSeed(uint64_t seed) {
 
 TEST(RandomFaultsTest, HandshakesComplete) {
   uint64_t seed = 0;
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets variables here.
   if (const char* given = std::getenv("CORDON_SEED"); given != nullptr) {
     ASSERT_TRUE(absl::SimpleAtoi(given, &seed))
         << "CORDON_SEED=" << given << " is not a number";
