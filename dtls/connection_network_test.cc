@@ -30,8 +30,8 @@ using ::cordon::testing::DefaultServer;
 using ::cordon::testing::Impairments;
 using ::cordon::testing::MustMake;
 using ::cordon::testing::Outcome;
-using ::cordon::testing::SimDatagram;
 using ::cordon::testing::ServeOne;
+using ::cordon::testing::SimDatagram;
 using ::cordon::testing::SimReactor;
 using ::cordon::testing::TestAuthority;
 

@@ -80,10 +80,10 @@ TEST(KeyUsageTest, WarnsOnceAndSealsUpToTheLimit) {
 TEST(KeyUsageTest, AMessageThatIsTooMuchIsNotCounted) {
   KeyUsage usage;
   usage.LimitSealing({.blocks = 8, .blocks_per_record = 1});
-  EXPECT_EQ(usage.CountSealed(8 * 16), KeyUse::kUsedUp);
+  EXPECT_EQ(usage.CountSealed(size_t{8} * 16), KeyUse::kUsedUp);
   EXPECT_EQ(usage.sealed_blocks(), 0U);
   // The warning comes even if one message takes it all.
-  EXPECT_EQ(usage.CountSealed(7 * 16), KeyUse::kNearlyUsedUp);
+  EXPECT_EQ(usage.CountSealed(size_t{7} * 16), KeyUse::kNearlyUsedUp);
   EXPECT_EQ(usage.CountSealed(0), KeyUse::kUsedUp);
 }
 

@@ -206,7 +206,7 @@ void JudgeChain(const STACK_OF(X509) * chain, int max_depth,
   // The peer's own and the anchor do not count.
   if (size - 2 > max_depth) {
     AddError(errors, VerificationErrorCode::kPathTooLong, max_depth + 1,
-             sk_X509_value(chain, static_cast<size_t>(max_depth + 1)),
+             sk_X509_value(chain, static_cast<size_t>(max_depth) + 1),
              absl::StrCat("there are ", size - 2,
                           " authorities below the trusted one; at most ",
                           max_depth, " are allowed"));

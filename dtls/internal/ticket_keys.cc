@@ -43,7 +43,7 @@ TicketKeys::TicketKeys(absl::Time now)
 
 TicketKeys::~TicketKeys() = default;
 
-void TicketKeys::Replace(Key key, absl::Time now) {
+void TicketKeys::Replace(const Key& key, absl::Time now) {
   previous_.emplace(current_);
   // If nobody was here when it ended, its tickets have had time already.
   previous_expires_ = std::min(now, expires_) + kLifetime;

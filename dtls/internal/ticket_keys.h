@@ -49,7 +49,8 @@ class TicketKeys {
   };
   static Key RandomKey();
   static Key KeyOf(absl::string_view secret);
-  void Replace(Key key, absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Replace(const Key& key, absl::Time now)
+      ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   void RotateIfOld(absl::Time now) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
   absl::Mutex mutex_;
