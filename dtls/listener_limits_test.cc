@@ -293,7 +293,7 @@ TEST_F(ListenerLimitsTest, AFloodOfSpoofedHellosLeavesNothing) {
     // Less than a dozen bytes for each would be more.
     if (testing::HeapInUse().has_value()) {
       EXPECT_GT(peak_, 0U);
-      EXPECT_LT(peak_, before + kFlood * 12);
+      EXPECT_LT(peak_, before + size_t{kFlood} * 12);
     }
     EXPECT_EQ(Now().half_open, 0U);
     EXPECT_GT(largest, 0U);

@@ -156,9 +156,10 @@ TEST_P(HandshakeFailureTest, IsCountedByItsCause) {
     EXPECT_EQ(s.handshakes_failed, 1U);
     EXPECT_EQ(s.failures[static_cast<size_t>(GetParam().cause)], 1U)
         << world.ended.front();
-    EXPECT_EQ(std::accumulate(s.failures.begin(), s.failures.end(), 0U), 1U);
+    EXPECT_EQ(
+        std::accumulate(s.failures.begin(), s.failures.end(), uint64_t{0}), 1U);
     EXPECT_EQ(std::accumulate(s.handshake_times.counts.begin(),
-                              s.handshake_times.counts.end(), 0U),
+                              s.handshake_times.counts.end(), uint64_t{0}),
               0U);
     EXPECT_EQ(s.half_open, 0U);
     EXPECT_EQ(s.sessions, 0U);

@@ -97,7 +97,7 @@ net::Task<absl::Status> AskOnce(SimReactor& reactor, Context context,
 
 // Runs `body` beside a serving listener.
 template <typename Body>
-absl::Status WithServer(SimReactor& reactor, Context context,
+absl::Status WithServer(SimReactor& reactor, const Context& context,
                         const ListenerOptions& options, Body body) {
   auto run = [&]() -> net::Task<absl::Status> {
     CO_ASSIGN_OR_RETURN(Listener listener,

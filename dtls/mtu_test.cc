@@ -224,7 +224,7 @@ TEST_F(MtuTest, AMessageThatDoesNotFitIsRefusedWithTheLargestSize) {
   pair_.Exchange();
   EXPECT_EQ(client_.engine->MaxMessageSize(), kMaxMessageBytes);
   absl::Status status = client_.engine->Send(
-      AsBytes(std::string(17 * 1024, 'x')), client_.output);
+      AsBytes(std::string(size_t{17} * 1024, 'x')), client_.output);
   EXPECT_TRUE(absl::IsInvalidArgument(status)) << status;
   EXPECT_TRUE(absl::StrContains(status.message(), "16384"));
   EXPECT_TRUE(absl::StrContains(status.message(), "17408"));

@@ -110,6 +110,7 @@ TEST(PolicyStoreTest, OfTwoOperatorsAtOnceExactlyOneWins) {
     absl::Notification go;
     std::array<absl::Status, kOperators> results;
     std::vector<std::thread> operators;
+    operators.reserve(kOperators);
     for (size_t i = 0; i < kOperators; ++i) {
       operators.emplace_back([&, i] {
         go.WaitForNotification();

@@ -208,6 +208,7 @@ TEST_F(RegistryTest, OthersPostWhileListenersEnd) {
   });
   begun.WaitForNotification();
   std::vector<std::thread> others;
+  others.reserve(kThreads);
   for (int i = 0; i < kThreads; ++i) {
     others.emplace_back([&] {
       Handles kept;
