@@ -96,6 +96,14 @@ TEST_F(ResumptionTest, AServerMayHaveNeither) {
   EXPECT_TRUE(absl::IsFailedPrecondition(server_.engine->Session().status()));
 }
 
+TEST_F(ResumptionTest, ATicketMayContainALongChain) {
+  pair_.server_options.client_trust = EnginePair::Authority().trust();
+  pair_.client_options.certificate = EnginePair::Authority().Issue(
+      {.common_name = "client", .padding = 20'000});
+  First();
+  EXPECT_EQ(pair_.Carry(client_, server_, "up"), "up");
+}
+
 TEST_F(ResumptionTest, SurvivesAFile) {
   const std::string kept = First().Serialize();
   client_context_.emplace(*Context::Client(pair_.client_options));

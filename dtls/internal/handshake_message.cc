@@ -10,9 +10,11 @@
 namespace cordon::dtls::internal {
 namespace {
 
-// BoringSSL's own limit for all messages but certificates.
+// BoringSSL's own limit of a server for all messages but certificates.
 constexpr size_t kMaxOtherBytes = 16384;
 constexpr size_t kMaxHelloVerifyRequestBytes = 2 + 1 + 255;
+// A ticket may contain the client's chain.
+constexpr size_t kMaxNewSessionTicketBytes = 4 + 2 + 65535;
 constexpr size_t kRandomBytes = 32;
 constexpr size_t kMaxSessionIdBytes = 32;
 constexpr uint8_t kDtlsMajor = 0xfe;
@@ -301,6 +303,8 @@ size_t MaxMessageBytes(uint8_t type, const AwaitedMessage& awaited) {
       return 0;
     case DTLS1_MT_HELLO_VERIFY_REQUEST:
       return kMaxHelloVerifyRequestBytes;
+    case SSL3_MT_NEW_SESSION_TICKET:
+      return kMaxNewSessionTicketBytes;
     default:
       return kMaxOtherBytes;
   }
