@@ -73,10 +73,8 @@ void Engine::ForgetSession() {
   psk_looked_up_ = false;
   anonymous_accepted_ = false;
   finished_ = false;
-  held_.clear();
-  held_bytes_ = 0;
-  early_.clear();
-  early_bytes_ = 0;
+  held_.Clear();
+  early_.Clear();
   usage_ = internal::KeyUsage();
   filter_.reset();
   waiting_.reset();
@@ -208,7 +206,7 @@ void Engine::OnConnected(absl::Time now) {
   usage_.LimitSealing(
       internal::SealingLimitOf(*SSL_get_current_cipher(ssl_.get())));
   Read();
-  for (std::vector<uint8_t>& record : std::exchange(early_, {})) {
+  for (std::vector<uint8_t>& record : early_.TakeAll()) {
     internal::RecordView view;
     if (state_ == EngineState::kConnected &&
         record[0] == internal::kApplicationDataType &&
@@ -258,8 +256,8 @@ void Engine::Fail(absl::Status status) {
   allowance_.reset();
   verdict_wanted_ = false;
   wanted_psk_.reset();
-  held_.clear();
-  early_.clear();
+  held_.Clear();
+  early_.Clear();
   filter_.reset();
   waiting_.reset();
   ForgetAlert();
@@ -285,7 +283,8 @@ void Engine::BeginHandshake(absl::Time now) {
   filter_ = std::make_unique<internal::PlaintextFilter>(
       context_.is_server() && notes_.mode == PeerVerification::kNone
           ? 0
-          : SSL_get_max_cert_list(ssl_.get()));
+          : SSL_get_max_cert_list(ssl_.get()),
+      kept_);
   waiting_.reset();
   ForgetAlert();
   cookie_request_.clear();
@@ -428,8 +427,8 @@ void Engine::Close(absl::Time now, EngineOutput& output) {
   allowance_.reset();
   verdict_wanted_ = false;
   wanted_psk_.reset();
-  held_.clear();
-  early_.clear();
+  held_.Clear();
+  early_.Clear();
   filter_.reset();
   waiting_.reset();
   ForgetAlert();

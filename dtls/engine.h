@@ -38,10 +38,13 @@
 #include "cordon/dtls/internal/compiled_policy.h"
 #include "cordon/dtls/internal/datagram_bio.h"
 #include "cordon/dtls/internal/handshake_message.h"
+#include "cordon/dtls/internal/kept_records.h"
 #include "cordon/dtls/internal/key_usage.h"
+#include "cordon/dtls/internal/memory_budget.h"
 #include "cordon/dtls/internal/plaintext_filter.h"
 #include "cordon/dtls/internal/retransmission_timer.h"
 #include "cordon/dtls/internal/send_allowance.h"
+#include "cordon/dtls/internal/session_bounds.h"
 #include "cordon/dtls/internal/ssl_callbacks.h"
 #include "cordon/dtls/resumption.h"
 #include "cordon/dtls/session_info.h"
@@ -225,6 +228,10 @@ class Engine final : private internal::DatagramTransport {
   SessionStatistics statistics() const;
   // Everything is counted in `totals`, too, which must outlive the engine.
   void CountIn(SessionStatistics* totals) { totals_ = totals; }
+  // What the handshake keeps of the peer until it can be used, beyond
+  // `internal::kHandshakeOwnBytes`, counts in `budget`, which must outlive the
+  // engine. What finds no room there is dropped.
+  void CountKeptIn(internal::MemoryBudget* budget) { kept_.CountIn(budget); }
   const Context& context() const { return context_; }
   const SessionOptions& session_options() const {
     return overrides_ != nullptr && overrides_->session.has_value()
@@ -317,7 +324,6 @@ class Engine final : private internal::DatagramTransport {
     statistics_.*counter += by;
     if (totals_ != nullptr) totals_->*counter += by;
   }
-  void KeepEarly(absl::Span<const uint8_t> record);
   void Read();
   void OnFinished(absl::Time now);
   void OnConnected(absl::Time now);
@@ -383,14 +389,16 @@ class Engine final : private internal::DatagramTransport {
   bool anonymous_accepted_ = false;
   // The handshake is over but for the verdict on a resumed session.
   bool finished_ = false;
+  // All that follows and is kept of the peer until it can be used.
+  internal::MemoryShare kept_{internal::kHandshakeOwnBytes};
   // Records that came while the handshake rests.
-  std::vector<std::vector<uint8_t>> held_;
-  size_t held_bytes_ = 0;
+  internal::KeptRecords held_{internal::kMaxHeldRecords,
+                              internal::kMaxHeldRecordBytes, kept_};
   // Encrypted records that came while the handshake was going on, perhaps
   // before the ChangeCipherSpec that they need: tried again after each record
   // in the clear. They cannot be told from forged ones, so there are few.
-  std::vector<std::vector<uint8_t>> early_;
-  size_t early_bytes_ = 0;
+  internal::KeptRecords early_{internal::kMaxEarlyRecords,
+                               internal::kMaxEarlyRecordBytes, kept_};
   internal::KeyUsage usage_;
   // While handshaking: what comes in the clear, and the message that the
   // handshake rests before.

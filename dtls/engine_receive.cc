@@ -12,10 +12,6 @@
 namespace cordon::dtls {
 namespace {
 
-// A Finished, its repetition, and the first messages that follow it.
-constexpr size_t kMaxEarlyRecords = 8;
-constexpr size_t kMaxEarlyBytes = 8192;
-
 // A peer that has sent an alert says nothing more; of one that has not, the
 // answer to our flight, or a repetition of its own, comes within this time.
 constexpr absl::Duration kAlertPatience = absl::Milliseconds(1500);
@@ -74,7 +70,7 @@ void Engine::ReceiveWhileHandshaking(const internal::RecordView& view,
     ReceiveInTheClear(view, now);
     return;
   }
-  KeepEarly(view.whole);
+  if (!early_.Keep(view.whole)) Count(&SessionStatistics::records_discarded);
   // Early data would be thrown away.
   if (view.type != internal::kApplicationDataType) Feed(view.whole, now);
 }
@@ -240,16 +236,6 @@ void Engine::WaitAfterAlert(absl::Time now) {
 void Engine::ForgetAlert() {
   alert_ = -1;
   alert_deadline_ = absl::InfiniteFuture();
-}
-
-void Engine::KeepEarly(absl::Span<const uint8_t> record) {
-  if (early_.size() >= kMaxEarlyRecords ||
-      early_bytes_ + record.size() > kMaxEarlyBytes) {
-    Count(&SessionStatistics::records_discarded);
-    return;
-  }
-  early_.emplace_back(record.begin(), record.end());
-  early_bytes_ += record.size();
 }
 
 void Engine::OpenInPlace(const internal::RecordView& view,

@@ -21,10 +21,6 @@
 namespace cordon::dtls {
 namespace {
 
-// Two flights of a client with a long chain.
-constexpr size_t kMaxHeldRecords = 64;
-constexpr size_t kMaxHeldBytes = 32768;
-
 constexpr uint8_t kAlertType = 21;
 // A Certificate message without any.
 constexpr size_t kEmptyChainBytes = 3;
@@ -116,13 +112,7 @@ void Engine::ReceiveWhileResting(const internal::RecordView& view,
     ReceiveInTheClear(view, now);
     return;
   }
-  if (held_.size() >= kMaxHeldRecords ||
-      held_bytes_ + view.whole.size() > kMaxHeldBytes) {
-    Count(&SessionStatistics::records_discarded);
-    return;
-  }
-  held_.emplace_back(view.whole.begin(), view.whole.end());
-  held_bytes_ += view.whole.size();
+  if (!held_.Keep(view.whole)) Count(&SessionStatistics::records_discarded);
 }
 
 void Engine::OnVerdictPending() {
@@ -150,9 +140,7 @@ void Engine::GoOn(absl::Time now) {
   while (!held_.empty() && !resting() &&
          (state_ == EngineState::kHandshaking ||
           state_ == EngineState::kConnected)) {
-    std::vector<uint8_t> record = std::move(held_.front());
-    held_.erase(held_.begin());
-    held_bytes_ -= record.size();
+    std::vector<uint8_t> record = held_.TakeFirst();
     internal::RecordView view;
     if (internal::ReadRecord(record, &view)) {
       ReceiveRecord(view, absl::MakeSpan(record), now);

@@ -31,6 +31,7 @@ constexpr char kClosedByAdmin[] = "closed_by_admin";
 ListenerLimits LimitsOf(const ListenerOptions& options) {
   return {.max_sessions = options.max_sessions,
           .max_session_memory = options.max_session_memory,
+          .max_reassembly_bytes = options.max_reassembly_bytes,
           .accept_backlog = options.accept_backlog,
           .max_half_open = options.max_half_open,
           .max_half_open_per_source = options.max_half_open_per_source,
@@ -198,6 +199,9 @@ class Listener::Core final : public internal::SessionOwner,
     statistics.cookies = cookies_.statistics();
     statistics.socket = socket_->statistics();
     statistics.session_memory = admission_.memory().used();
+    statistics.reassembly_bytes = admission_.reassembly().used();
+    statistics.dropped_max_reassembly_bytes =
+        admission_.reassembly().refusals();
     return statistics;
   }
 
@@ -464,7 +468,7 @@ class Listener::Core final : public internal::SessionOwner,
                                              *std::move(engine));
     session->set_hello_random(hello.random);
     session->engine().CountIn(&statistics_.traffic);
-    session->CountMemoryIn(&admission_.memory());
+    session->CountMemoryIn(&admission_.memory(), &admission_.reassembly());
     sessions_[session->id()] = session.get();
     admission_.Add(session->id(), path.peer, reactor_.Now());
     peers_.Add(*session);

@@ -56,6 +56,12 @@ struct ListenerOptions {
   // counted; so is a message, if others of its session are waiting. The default
   // is what `max_sessions` take: lower it to what the machine can spare.
   size_t max_session_memory = size_t{16} << 30;
+  // Bytes that all handshakes together may keep of what their peers have sent
+  // and they cannot use yet: parts of messages, and datagrams and records that
+  // came too early. The first 8 KiB of each handshake do not count, so that it
+  // goes on whatever others do. What finds no room is dropped and counted; the
+  // peer sends it again. Established sessions keep nothing of that.
+  size_t max_reassembly_bytes = size_t{64} << 20;
   // Sessions that wait for `Accept`, likewise.
   size_t accept_backlog = 1024;
   // Sessions before the end of their handshake. At the limit the oldest one

@@ -61,6 +61,10 @@ struct ListenerStatistics {
   size_t sessions = 0;        // now
   size_t half_open = 0;       // of these, before the end of their handshake
   size_t session_memory = 0;  // bytes that these take, about
+  // Bytes that count for `ListenerOptions::max_reassembly_bytes`, and datagrams
+  // and parts of messages that were dropped because of it.
+  size_t reassembly_bytes = 0;
+  uint64_t dropped_max_reassembly_bytes = 0;
   uint64_t sessions_accepted = 0;
   uint64_t handshakes_begun = 0;
   uint64_t handshakes_completed = 0;
@@ -102,6 +106,7 @@ struct ListenerStatistics {
 struct ListenerLimits {
   size_t max_sessions = 1'000'000;
   size_t max_session_memory = size_t{16} << 30;
+  size_t max_reassembly_bytes = size_t{64} << 20;
   size_t accept_backlog = 1024;
   size_t max_half_open = 16'384;
   size_t max_half_open_per_source = 2'048;

@@ -1,6 +1,4 @@
 // What sessions take of the machine's memory, and the limit of it.
-#include "cordon/dtls/internal/session_memory.h"
-
 #include <cstddef>
 #include <optional>
 #include <string>
@@ -9,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/connection.h"
+#include "cordon/dtls/internal/session_bounds.h"
 #include "cordon/dtls/listener_admin.h"
 #include "cordon/net/task/status_macros.h"
 #include "cordon/net/task/task_scope.h"

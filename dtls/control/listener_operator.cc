@@ -88,6 +88,7 @@ constexpr NamedLimit kLimits[] = {
     {"handshake_burst_per_source", &ListenerLimits::handshake_burst_per_source},
     {"half_open_before_cookies", &ListenerLimits::half_open_before_cookies},
     {"max_session_memory", &ListenerLimits::max_session_memory},
+    {"max_reassembly_bytes", &ListenerLimits::max_reassembly_bytes},
 };
 
 v1::ListenerLimits ToProto(const std::string& name,

@@ -214,6 +214,7 @@ void AddTo(const ListenerStatistics& s, v1::ListenerStatistics* sum) {
   sum->set_sessions(sum->sessions() + s.sessions);
   sum->set_sessions_half_open(sum->sessions_half_open() + s.half_open);
   sum->set_session_memory(sum->session_memory() + s.session_memory);
+  sum->set_reassembly_bytes(sum->reassembly_bytes() + s.reassembly_bytes);
   sum->set_sessions_accepted(sum->sessions_accepted() + s.sessions_accepted);
   sum->set_sessions_superseded(sum->sessions_superseded() +
                                s.sessions_superseded);
@@ -235,6 +236,7 @@ void AddTo(const ListenerStatistics& s, v1::ListenerStatistics* sum) {
   limits["max_half_open_per_source"] += s.dropped_max_half_open_per_source;
   limits["handshake_rate_per_source"] += s.dropped_handshake_rate_per_source;
   limits["max_session_memory"] += s.dropped_max_session_memory;
+  limits["max_reassembly_bytes"] += s.dropped_max_reassembly_bytes;
   limits["half_open_evicted"] += s.half_open_evicted;
   limits["idle_timeout"] += s.sessions_idle;
   limits["draining"] += s.dropped_draining;

@@ -58,6 +58,8 @@ ListenerStatistics Counted(uint64_t factor) {
   s.sessions_idle = 39 * factor;
   s.dropped_max_session_memory = 70 * factor;
   s.session_memory = 71 * factor;
+  s.dropped_max_reassembly_bytes = 72 * factor;
+  s.reassembly_bytes = 73 * factor;
   s.dropped_unknown = 33 * factor;
   s.verification_errors_ignored = 34 * factor;
   s.traffic = {.datagrams_received = 40 * factor,
@@ -126,6 +128,8 @@ constexpr char kCounted[] = R"pb(
   limits_hit { key: "idle_timeout" value: 39 }
   limits_hit { key: "max_session_memory" value: 70 }
   session_memory: 71
+  limits_hit { key: "max_reassembly_bytes" value: 72 }
+  reassembly_bytes: 73
   dropped_unknown: 33
   verification_errors_ignored: 34
   traffic {

@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "cordon/dtls/internal/session_bounds.h"
+
 namespace cordon::dtls::internal {
 namespace {
 
@@ -34,6 +36,7 @@ Admission::Admission(const ListenerLimits& limits, const Options& options,
                      ListenerStatistics* statistics)
     : limits_(limits),
       memory_(limits.max_session_memory),
+      reassembly_(limits.max_reassembly_bytes),
       options_(options),
       statistics_(*statistics) {}
 
@@ -45,6 +48,7 @@ void Admission::set_limits(const ListenerLimits& limits) {
   }
   limits_ = limits;
   memory_.set_limit(limits.max_session_memory);
+  reassembly_.set_limit(limits.max_reassembly_bytes);
 }
 
 bool Admission::Admit(const net::Endpoint& peer, bool proven, size_t waiting,

@@ -10,7 +10,7 @@
 #include "absl/container/node_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
-#include "cordon/dtls/internal/session_memory.h"
+#include "cordon/dtls/internal/memory_budget.h"
 #include "cordon/dtls/internal/source_rate.h"
 #include "cordon/dtls/listener_admin.h"
 #include "cordon/net/base/endpoint.h"
@@ -63,9 +63,12 @@ class Admission {
   const ListenerLimits& limits() const { return limits_; }
   void set_limits(const ListenerLimits& limits);
 
-  // Sessions count their memory here.
-  SessionMemory& memory() { return memory_; }
-  const SessionMemory& memory() const { return memory_; }
+  // Sessions count their memory here,
+  MemoryBudget& memory() { return memory_; }
+  const MemoryBudget& memory() const { return memory_; }
+  // and here what their handshakes keep of the peers.
+  MemoryBudget& reassembly() { return reassembly_; }
+  const MemoryBudget& reassembly() const { return reassembly_; }
 
  private:
   struct AgeTag {};
@@ -81,7 +84,8 @@ class Admission {
   SourceRate::Limit RateLimit() const;
 
   ListenerLimits limits_;
-  SessionMemory memory_;
+  MemoryBudget memory_;
+  MemoryBudget reassembly_;
   const Options options_;
   ListenerStatistics& statistics_;
   // The oldest first.

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "absl/time/time.h"
-#include "cordon/dtls/internal/session_memory.h"
+#include "cordon/dtls/internal/session_bounds.h"
 #include "cordon/dtls/listener_admin.h"
 #include "cordon/net/base/endpoint.h"
 #include "gtest/gtest.h"

@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "cordon/dtls/internal/session_bounds.h"
+
 namespace cordon::dtls::internal {
 namespace {
 
@@ -11,8 +13,6 @@ constexpr uint8_t kChangeCipherSpecType = 20;
 constexpr uint8_t kAlertType = 21;
 constexpr uint8_t kWarning = 1;
 constexpr uint8_t kFatal = 2;
-// What may be kept beside the longest message.
-constexpr size_t kSpareBytes = 16384;
 // BoringSSL takes no more in one record.
 constexpr size_t kMaxRecordBytes = 16384;
 constexpr size_t kMaxFragmentBytes = kMaxRecordBytes - kHandshakeHeaderBytes;
@@ -27,8 +27,9 @@ void Append24(std::vector<uint8_t>& out, size_t value) {
 
 }  // namespace
 
-PlaintextFilter::PlaintextFilter(size_t max_message_bytes)
-    : messages_(max_message_bytes + kSpareBytes), first_answers_(kSpareBytes) {}
+PlaintextFilter::PlaintextFilter(size_t max_message_bytes, MemoryShare& share)
+    : messages_(max_message_bytes + kMaxSpareBytes, share),
+      first_answers_(kMaxSpareBytes, share) {}
 
 PlaintextFilter::Result PlaintextFilter::Receive(
     const RecordView& record, const AwaitedMessage& awaited) {

@@ -15,6 +15,7 @@
 #include "absl/types/span.h"
 #include "cordon/dtls/internal/client_hello.h"
 #include "cordon/dtls/internal/handshake_message.h"
+#include "cordon/dtls/internal/memory_budget.h"
 #include "cordon/dtls/internal/reassembly.h"
 
 namespace cordon::dtls::internal {
@@ -30,8 +31,9 @@ class PlaintextFilter {
     kAlert,             // one that would end the handshake: `alert()`
   };
 
-  // For a handshake whose longest message has `max_message_bytes`.
-  explicit PlaintextFilter(size_t max_message_bytes);
+  // For a handshake whose longest message has `max_message_bytes`. What it
+  // keeps counts in `share`, which outlives it.
+  PlaintextFilter(size_t max_message_bytes, MemoryShare& share);
 
   // Takes a record of epoch 0.
   Result Receive(const RecordView& record, const AwaitedMessage& awaited);

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "cordon/dtls/internal/memory_budget.h"
 #include "gtest/gtest.h"
 
 namespace cordon::dtls::internal {
@@ -63,7 +64,8 @@ class PlaintextFilterTest : public ::testing::Test {
 
   static constexpr size_t kMaxBytes = 100'000;
   AwaitedMessage awaited_;
-  PlaintextFilter filter_{kMaxBytes};
+  MemoryShare share_;
+  PlaintextFilter filter_{kMaxBytes, share_};
   HandshakeMessage message_;
   size_t malformed_ = 0;
 };
@@ -93,7 +95,7 @@ TEST_F(PlaintextFilterTest, ALongMessageGoesIntoSeveralRecords) {
   message_ = {.type = SSL3_MT_CERTIFICATE, .sequence = 2, .body = Chain(40000)};
   const std::vector<Bytes> records = filter_.Wrap(message_);
   ASSERT_EQ(records.size(), 3U);
-  PlaintextFilter other(kMaxBytes);
+  PlaintextFilter other(kMaxBytes, share_);
   uint64_t number = 0;
   for (const Bytes& bytes : records) {
     RecordView view;

@@ -125,11 +125,12 @@ bool Reassembly::Add(const HandshakeFragment& fragment, uint16_t next) {
     rivals.push_back(
         {.type = fragment.type, .message_bytes = fragment.message_bytes});
     rival = std::prev(rivals.end());
-    bytes_ += rival->Cost();
+    Count(rival->Cost());
   }
   const size_t before = rival->Cost();
   const bool merged = fragment.body.empty() || rival->Merge(fragment);
-  bytes_ += rival->Cost() - before;
+  Uncount(before);
+  Count(rival->Cost());
   if (!merged) return false;
   rival->grown_at = time_;
   if (rival->message_bytes == 0 ||
@@ -151,7 +152,7 @@ bool Reassembly::Take(uint16_t sequence, HandshakeMessage* message) {
     }
   }
   if (first == rivals.end()) return false;
-  bytes_ -= first->Cost();
+  Uncount(first->Cost());
   message->type = first->type;
   message->sequence = sequence;
   message->body = first->pieces.empty()
@@ -172,17 +173,30 @@ void Reassembly::ForgetBefore(uint16_t next) {
 
 void Reassembly::Clear() {
   messages_.clear();
-  bytes_ = 0;
+  Uncount(bytes_);
 }
 
 void Reassembly::Drop(Rivals& rivals, size_t index) {
-  bytes_ -= rivals[index].Cost();
+  Uncount(rivals[index].Cost());
   rivals.erase(rivals.begin() + static_cast<std::ptrdiff_t>(index));
+}
+
+void Reassembly::Count(size_t bytes) {
+  bytes_ += bytes;
+  share_.Add(bytes);
+}
+
+void Reassembly::Uncount(size_t bytes) {
+  bytes_ -= bytes;
+  share_.Remove(bytes);
 }
 
 bool Reassembly::MakeRoom(size_t cost, uint16_t sequence, const Rival* keep) {
   if (cost > max_bytes_) return false;
-  while (bytes_ + cost > max_bytes_) {
+  if (bytes_ + cost <= max_bytes_ && !share_.HasRoomFor(cost)) {
+    share_.CountRefusal();
+  }
+  while (!HasRoomFor(cost)) {
     // Later messages will be sent again; those of the same number may be
     // forged, all but one.
     auto last = std::prev(messages_.end());

@@ -15,6 +15,7 @@
 
 #include "absl/types/span.h"
 #include "cordon/dtls/internal/handshake_message.h"
+#include "cordon/dtls/internal/memory_budget.h"
 
 namespace cordon::dtls::internal {
 
@@ -28,8 +29,12 @@ class Reassembly {
   static constexpr size_t kMaxPieces = 64;
 
   // Keeps at most about `max_bytes`, of messages and of what it takes to keep
-  // them.
-  explicit Reassembly(size_t max_bytes) : max_bytes_(max_bytes) {}
+  // them, and no more than has room in `share`, which outlives it.
+  Reassembly(size_t max_bytes, MemoryShare& share)
+      : max_bytes_(max_bytes), share_(share) {}
+  Reassembly(const Reassembly&) = delete;
+  Reassembly& operator=(const Reassembly&) = delete;
+  ~Reassembly() { Clear(); }
 
   // Takes a fragment of a message from `next` on. False if it is not kept,
   // because it is too far ahead or because there is no room.
@@ -76,9 +81,15 @@ class Reassembly {
   // Makes room for `cost` more bytes for a message with number `sequence` by
   // dropping others, later ones first, but not `keep`.
   bool MakeRoom(size_t cost, uint16_t sequence, const Rival* keep);
+  bool HasRoomFor(size_t cost) const {
+    return bytes_ + cost <= max_bytes_ && share_.HasRoomFor(cost);
+  }
   void Drop(Rivals& rivals, size_t index);
+  void Count(size_t bytes);
+  void Uncount(size_t bytes);
 
   const size_t max_bytes_;
+  MemoryShare& share_;
   size_t bytes_ = 0;
   uint64_t time_ = 0;
   std::map<uint16_t, Rivals> messages_;

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "cordon/dtls/internal/memory_budget.h"
 #include "gtest/gtest.h"
 
 namespace cordon::dtls::internal {
@@ -47,7 +48,8 @@ class ReassemblyTest : public ::testing::Test {
     return message.body;
   }
 
-  Reassembly reassembly_{kMaxBytes};
+  MemoryShare share_;
+  Reassembly reassembly_{kMaxBytes, share_};
 };
 
 TEST_F(ReassemblyTest, PartsComeInAnyOrderOverlapAndRepeat) {
@@ -202,6 +204,75 @@ TEST_F(ReassemblyTest, WhatIsPastIsForgotten) {
   EXPECT_EQ(Take(3), MessageOf(100));
   EXPECT_EQ(Take(4), MessageOf(100));
   EXPECT_EQ(reassembly_.bytes(), 0U);
+}
+
+// What it keeps is a share of what all handshakes may keep.
+class SharedReassemblyTest : public ReassemblyTest {
+ protected:
+  SharedReassemblyTest() { share_.CountIn(&budget_); }
+
+  MemoryBudget budget_{kMaxBytes};
+};
+
+TEST_F(SharedReassemblyTest, AFragmentWithoutRoomIsDroppedAndCounted) {
+  const Bytes message = MessageOf(3000);
+  EXPECT_TRUE(Add(message, 0, 1000));
+  EXPECT_EQ(budget_.used(), reassembly_.bytes());
+  const size_t used = budget_.used();
+  budget_.set_limit(used);
+  EXPECT_FALSE(Add(message, 1000, 2000));
+  EXPECT_EQ(budget_.used(), used);
+  EXPECT_EQ(budget_.refusals(), 1U);
+  // What it has already takes nothing.
+  EXPECT_TRUE(Add(message, 0, 1000));
+  // Others make room.
+  budget_.set_limit(kMaxBytes);
+  EXPECT_TRUE(Add(message, 1000, 2000));
+  EXPECT_TRUE(Add(message, 2000, 3000));
+  EXPECT_EQ(Take(), message);
+  EXPECT_EQ(budget_.used(), 0U);
+  EXPECT_EQ(budget_.refusals(), 1U);
+}
+
+TEST_F(SharedReassemblyTest, TheMessageThatIsNextTakesTheRoomOfLaterOnes) {
+  const Bytes later = MessageOf(2000, 1);
+  const Bytes next = MessageOf(1500, 2);
+  EXPECT_TRUE(AddWhole(later, 1));
+  budget_.set_limit(budget_.used());
+  EXPECT_TRUE(AddWhole(next, 0));
+  EXPECT_EQ(budget_.refusals(), 1U);
+  EXPECT_LE(budget_.used(), 2000 + 200U);
+  EXPECT_EQ(Take(0), next);
+  EXPECT_EQ(Take(1), Bytes());
+  EXPECT_TRUE(AddWhole(later, 1));
+  EXPECT_EQ(Take(1), later);
+  EXPECT_EQ(budget_.refusals(), 1U);
+}
+
+TEST_F(SharedReassemblyTest, EverythingIsGivenBack) {
+  const Bytes message = MessageOf(1000);
+  for (uint16_t sequence = 0; sequence < 3; ++sequence) {
+    EXPECT_TRUE(Add(message, 0, 500, sequence));
+    EXPECT_TRUE(Add(message, 600, 900, sequence));
+    EXPECT_TRUE(Add(message, 400, 700, sequence));
+    EXPECT_EQ(budget_.used(), reassembly_.bytes());
+  }
+  reassembly_.ForgetBefore(1);
+  EXPECT_EQ(budget_.used(), reassembly_.bytes());
+  EXPECT_GT(budget_.used(), 0U);
+  reassembly_.Clear();
+  EXPECT_EQ(budget_.used(), 0U);
+  {
+    Reassembly other(kMaxBytes, share_);
+    EXPECT_TRUE(other.Add({.type = kType,
+                           .sequence = 0,
+                           .message_bytes = 2000,
+                           .offset = 0,
+                           .body = message},
+                          0));
+    EXPECT_EQ(budget_.used(), other.bytes());
+  }
+  EXPECT_EQ(budget_.used(), 0U);
 }
 
 }  // namespace

@@ -6,13 +6,11 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cordon/dtls/internal/session_bounds.h"
 
 namespace cordon::dtls::internal {
 namespace {
 
-// The fragments of a ClientHello, and a repetition.
-constexpr size_t kMaxEarlyDatagrams = 8;
-constexpr size_t kMaxEarlyBytes = 16384;
 // Refusals, each of a flight of ours, before a silent peer is given up.
 constexpr int kMaxRefusals = 3;
 
@@ -83,9 +81,8 @@ void Session::OnDatagram(absl::Span<uint8_t> datagram) {
   last_activity_ = reactor_.Now();
   if (engine_->state() == EngineState::kNotStarted) {
     if (early_.size() < kMaxEarlyDatagrams &&
-        early_bytes_ + datagram.size() <= kMaxEarlyBytes) {
-      early_.push_back(reactor_.byte_pool().Copy(datagram));
-      early_bytes_ += datagram.size();
+        early_bytes_ + datagram.size() <= kMaxEarlyDatagramBytes) {
+      KeepEarly(datagram);
     }
     return;
   }
@@ -93,6 +90,23 @@ void Session::OnDatagram(absl::Span<uint8_t> datagram) {
   if (awaits_hello_) return;
   engine_->Receive(datagram, reactor_.Now(), *this);
   Update();
+}
+
+void Session::KeepEarly(absl::Span<const uint8_t> datagram) {
+  net::PooledBytes copy = reactor_.byte_pool().Copy(datagram);
+  if (!early_memory_.HasRoomFor(copy.capacity())) {
+    early_memory_.CountRefusal();
+    return;
+  }
+  early_memory_.Add(copy.capacity());
+  early_.push_back(std::move(copy));
+  early_bytes_ += datagram.size();
+}
+
+net::RingQueue<net::PooledBytes> Session::TakeEarly() {
+  early_bytes_ = 0;
+  early_memory_.Clear();
+  return std::exchange(early_, {});
 }
 
 void Session::set_hello_random(absl::Span<const uint8_t> random) {
@@ -111,6 +125,7 @@ void Session::BeginWith(absl::Span<const uint8_t> random,
 
 void Session::Supersede() {
   over_ = true;
+  TakeEarly();
   engine_->Abort(
       absl::UnavailableError("the peer has begun a new session instead"));
   Update();
@@ -118,6 +133,7 @@ void Session::Supersede() {
 
 void Session::Terminate(const absl::Status& status, uint8_t alert) {
   over_ = true;
+  TakeEarly();
   if (engine_->state() == EngineState::kNotStarted) {
     engine_->Abort(status);
   } else {
@@ -260,8 +276,7 @@ absl::Status Session::Begin() {
   owner_->OnHandshakeBegun();
   engine_->Start(reactor_.Now(), *this);
   owner_->OnStateChanged(*this);
-  net::RingQueue<net::PooledBytes> early = std::exchange(early_, {});
-  early_bytes_ = 0;
+  net::RingQueue<net::PooledBytes> early = TakeEarly();
   while (!early.empty()) {
     net::PooledBytes datagram = early.pop_front();
     engine_->Receive(datagram.bytes(), reactor_.Now(), *this);
@@ -384,7 +399,7 @@ net::Task<absl::Status> Session::Close() {
   }
   over_ = true;
   ClearQueue();
-  early_.clear();
+  TakeEarly();
   co_return co_await owner_->CloseSocket();
 }
 

@@ -15,7 +15,8 @@
 #include "absl/status/statusor.h"
 #include "absl/types/span.h"
 #include "cordon/dtls/engine.h"
-#include "cordon/dtls/internal/session_memory.h"
+#include "cordon/dtls/internal/memory_budget.h"
+#include "cordon/dtls/internal/session_bounds.h"
 #include "cordon/dtls/message.h"
 #include "cordon/dtls/session_hooks.h"
 #include "cordon/dtls/session_snapshot.h"
@@ -58,9 +59,14 @@ class Session final : private EngineOutput, private net::Timer {
           const net::Path& path, std::unique_ptr<Engine> engine);
   ~Session() override;
 
-  // Its memory counts in `memory`, which outlives it; a message that finds no
-  // room there is dropped, unless it is the only one.
-  void CountMemoryIn(SessionMemory* memory) { memory_.CountIn(memory); }
+  // Its memory counts in `all`, and what its handshake keeps of the peer in
+  // `handshakes`; both outlive it. What finds no room there is dropped, but of
+  // messages not the only one.
+  void CountMemoryIn(MemoryBudget* all, MemoryBudget* handshakes) {
+    memory_.CountIn(all);
+    early_memory_.CountIn(handshakes);
+    engine_->CountKeptIn(handshakes);
+  }
 
   // A datagram of the peer. Before the handshake is begun a few are kept.
   void OnDatagram(absl::Span<uint8_t> datagram);
@@ -120,6 +126,8 @@ class Session final : private EngineOutput, private net::Timer {
   net::Task<void> Judge();
   net::Task<void> LookUpPsk();
   absl::Status NotEstablished() const;
+  void KeepEarly(absl::Span<const uint8_t> datagram);
+  net::RingQueue<net::PooledBytes> TakeEarly();
   void ClearQueue();
 
   net::Reactor& reactor_;
@@ -144,6 +152,7 @@ class Session final : private EngineOutput, private net::Timer {
   // Came before `Handshake` was called.
   net::RingQueue<net::PooledBytes> early_;
   size_t early_bytes_ = 0;
+  MemoryShare early_memory_{kHandshakeOwnBytes};
   net::RingQueue<Message> queue_;
   size_t queued_bytes_ = 0;
   MemoryShare memory_;

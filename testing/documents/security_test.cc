@@ -51,6 +51,7 @@ TEST(SecurityTest, TellsTheDefaultsOfAListener) {
            absl::StrCat(options.half_open_before_cookies)},
           {"amplification_limit", absl::StrCat(options.amplification_limit)},
           {"max_session_memory", absl::StrCat(options.max_session_memory)},
+          {"max_reassembly_bytes", absl::StrCat(options.max_reassembly_bytes)},
           {"source_prefix_v4", absl::StrCat(options.source_prefix_v4)},
           {"source_prefix_v6", absl::StrCat(options.source_prefix_v6)},
       }));
@@ -76,6 +77,7 @@ TEST(SecurityTest, LimitsHaveTheDefaultsOfTheOptions) {
   const dtls::ListenerLimits limits;
   EXPECT_EQ(limits.max_sessions, options.max_sessions);
   EXPECT_EQ(limits.max_session_memory, options.max_session_memory);
+  EXPECT_EQ(limits.max_reassembly_bytes, options.max_reassembly_bytes);
   EXPECT_EQ(limits.accept_backlog, options.accept_backlog);
   EXPECT_EQ(limits.max_half_open, options.max_half_open);
   EXPECT_EQ(limits.max_half_open_per_source, options.max_half_open_per_source);

@@ -165,7 +165,8 @@ std::vector<Command> OperationCommands() {
                              "max_half_open_per_source= "
                              "handshake_rate_per_source= "
                              "handshake_burst_per_source= "
-                             "half_open_before_cookies= max_session_memory=",
+                             "half_open_before_cookies= max_session_memory= "
+                             "max_reassembly_bytes=",
           .run = &SetLimits,
       },
       {
