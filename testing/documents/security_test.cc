@@ -1,10 +1,15 @@
 // The limits that SECURITY.md tells are those that there are.
+#include <openssl/ssl.h>
+
+#include <cstddef>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/internal/reassembly.h"
+#include "cordon/dtls/internal/session_bounds.h"
 #include "cordon/dtls/listener.h"
 #include "cordon/dtls/options.h"
 #include "cordon/testing/documents/markdown.h"
@@ -69,6 +74,30 @@ TEST(SecurityTest, TellsTheDefaultsOfASession) {
           {"max_queued_messages", absl::StrCat(options.max_queued_messages)},
           {"max_queued_bytes", absl::StrCat(options.max_queued_bytes)},
       }));
+}
+
+// In the order of the table.
+TEST(SecurityTest, TellsWhatAHandshakeKeeps) {
+  namespace internal = dtls::internal;
+  std::vector<std::string> told;
+  for (const Table& table : ReadMarkdown(Runfile("SECURITY.md")).tables) {
+    if (table.header.at(0) != "Handshake") continue;
+    for (const std::vector<std::string>& row : table.rows) {
+      told.push_back(row.at(2));
+    }
+  }
+  std::vector<std::string> is;
+  for (const size_t bound :
+       {SSL_MAX_CERT_LIST_DEFAULT + internal::kMaxSpareBytes,
+        internal::kMaxSpareBytes, size_t{internal::Reassembly::kWindow},
+        internal::Reassembly::kRivals, internal::Reassembly::kMaxPieces,
+        internal::kMaxEarlyDatagrams, internal::kMaxEarlyDatagramBytes,
+        internal::kMaxEarlyRecords, internal::kMaxEarlyRecordBytes,
+        internal::kMaxHeldRecords, internal::kMaxHeldRecordBytes,
+        internal::kHandshakeOwnBytes}) {
+    is.push_back(absl::StrCat(bound));
+  }
+  EXPECT_EQ(told, is);
 }
 
 // Those that are changed at run time begin as the options say.
