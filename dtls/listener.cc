@@ -331,6 +331,17 @@ class Listener::Core final : public internal::SessionOwner,
       ++statistics_.sessions_closed_by_admin;
     }
     session.Terminate(why, alert);
+    LeaveQueue(session);
+  }
+
+  // Nobody is to accept a session that is over: its place is another's.
+  void LeaveQueue(const Session& session) {
+    const auto found = std::find_if(
+        accepted_.begin(), accepted_.end(),
+        [&](const auto& waits) { return waits.get() == &session; });
+    if (found == accepted_.end()) return;
+    const std::unique_ptr<Session> over = std::move(*found);
+    accepted_.erase(found);
   }
 
   void ArmTimer() {
@@ -379,15 +390,17 @@ class Listener::Core final : public internal::SessionOwner,
   // Ends a half-open session for another's sake.
   bool GiveWay(uint64_t id) {
     auto found = sessions_.find(id);
-    if (found == sessions_.end() ||
-        found->second->engine().state() == EngineState::kVerificationFailed ||
-        found->second->engine().verdict_wanted()) {
+    if (found == sessions_.end()) return false;
+    Session& session = *found->second;
+    if (session.engine().state() == EngineState::kVerificationFailed ||
+        session.engine().verdict_wanted()) {
       return false;
     }
     absl::Status why = absl::ResourceExhaustedError(
         "there were too many handshakes, and this one was the oldest");
     SetErrorDetail(&why, {.limit = "max_half_open"});
-    found->second->Terminate(why, SSL_AD_INTERNAL_ERROR);
+    session.Terminate(why, SSL_AD_INTERNAL_ERROR);
+    LeaveQueue(session);
     return true;
   }
 

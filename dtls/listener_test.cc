@@ -402,6 +402,39 @@ TEST(ListenerTest, LimitsAreKeptAndCounted) {
   EXPECT_EQ(reactor.Run(run()), absl::OkStatus());
 }
 
+TEST(ListenerTest, ASessionThatIsEndedBeforeItIsAcceptedLeavesItsPlace) {
+  constexpr int kClients = 5;
+  SimReactor reactor;
+  auto run = [&]() -> net::Task<absl::Status> {
+    ListenerOptions options;
+    options.accept_backlog = 2;
+    options.max_half_open = 1;
+    options.half_open_grace = absl::ZeroDuration();
+    CO_ASSIGN_OR_RETURN(Listener listener,
+                        Listener::Bind(reactor, kAt, ServerContext(), options));
+    const Context context = ClientContext();
+    std::vector<Connection> clients;
+    for (int i = 0; i < kClients; ++i) {
+      CO_ASSIGN_OR_RETURN(Connection client,
+                          co_await ConnectTo(reactor, context));
+      clients.push_back(std::move(client));
+      net::TaskScope scope;
+      scope.Spawn(clients.back().Handshake());
+      (void)co_await net::SleepFor(absl::Milliseconds(100));
+      scope.RequestStop();
+      (void)co_await scope.Join();
+    }
+    const ListenerStatistics s = listener.statistics();
+    EXPECT_EQ(s.half_open_evicted, uint64_t{kClients - 1});
+    EXPECT_EQ(s.dropped_accept_backlog, 0U);
+    EXPECT_EQ(s.sessions, 1U);
+    CO_ASSIGN_OR_RETURN(Connection last, co_await listener.Accept());
+    EXPECT_EQ(last.peer().port(), clients.back().local().port());
+    co_return absl::OkStatus();
+  };
+  EXPECT_EQ(reactor.Run(run()), absl::OkStatus());
+}
+
 TEST(ListenerTest, ASessionOutlivesItsListener) {
   SimReactor reactor;
   auto run = [&]() -> net::Task<absl::Status> {
