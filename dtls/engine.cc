@@ -192,7 +192,7 @@ void Engine::OnConnected(absl::Time now) {
   state_ = EngineState::kConnected;
   handshake_deadline_ = absl::InfiniteFuture();
   last_message_ = now;
-  idle_check_ = now + session_options().idle_timeout;
+  idle_check_ = now + idle_timeout();
   filter_.reset();
   first_hello_ = {};
   cookie_request_ = {};

@@ -101,6 +101,9 @@ struct EngineOptions {
   bool ask_for_psk = false;
   // Server: judges clients instead of what the context says, from begin to end.
   std::shared_ptr<const internal::CompiledPolicy> policy = {};
+  // Instead of the context's `SessionOptions::idle_timeout`. What the session
+  // has of its own, see `SessionOverrides`, comes before it.
+  std::optional<absl::Duration> idle_timeout = std::nullopt;
 };
 
 // Thread-compatible: for one thread at a time.
@@ -361,6 +364,7 @@ class Engine final : private internal::DatagramTransport {
   void UpdateTimer(absl::Time now, uint64_t datagrams_before);
   // Ends the session if its peer has been silent for too long.
   void CheckIdle(absl::Time now);
+  absl::Duration idle_timeout() const;
   void BackOffMtu();
 
   const Context context_;

@@ -43,7 +43,7 @@ void Engine::OnAddressProven() {
 }
 
 void Engine::CheckIdle(absl::Time now) {
-  const absl::Duration limit = session_options().idle_timeout;
+  const absl::Duration limit = idle_timeout();
   idle_check_ = last_message_ + limit;
   if (now < idle_check_) return;
   SSL_shutdown(ssl_.get());
@@ -51,6 +51,12 @@ void Engine::CheckIdle(absl::Time now) {
       "the peer has sent nothing for ", absl::FormatDuration(limit)));
   SetErrorDetail(&status, {.limit = "idle_timeout"});
   Fail(std::move(status));
+}
+
+absl::Duration Engine::idle_timeout() const {
+  const bool own = overrides_ != nullptr && overrides_->session.has_value();
+  return own ? session_options().idle_timeout
+             : options_.idle_timeout.value_or(session_options().idle_timeout);
 }
 
 }  // namespace cordon::dtls

@@ -135,6 +135,34 @@ TEST(IdleListenerTest, TheSessionEndsAndIsCounted) {
             absl::OkStatus());
 }
 
+TEST(IdleListenerTest, ItMayBeChangedForSessionsThatBeginFromThenOn) {
+  ServedListener world;
+  EXPECT_EQ(world.Run([&]() -> net::Task<absl::Status> {
+    const auto set = [&](size_t seconds) {
+      ListenerLimits limits = world.admin().limits();
+      limits.idle_timeout_seconds = seconds;
+      world.admin().SetLimits(limits);
+    };
+    CO_ASSIGN_OR_RETURN(Connection before, co_await world.Connect());
+    set(60);
+    CO_ASSIGN_OR_RETURN(Connection limited, co_await world.Connect());
+    set(~size_t{0});
+    CO_ASSIGN_OR_RETURN(Connection patient, co_await world.Connect());
+    set(0);
+    CO_ASSIGN_OR_RETURN(Connection after, co_await world.Connect());
+    co_await ServedListener::Pass(absl::Seconds(59));
+    EXPECT_EQ(world.admin().statistics().sessions_idle, 0U);
+    co_await ServedListener::Pass(absl::Hours(100));
+    EXPECT_EQ(world.admin().statistics().sessions_idle, 1U);
+    const absl::StatusOr<Message> closed = co_await limited.RecvDecrypted();
+    EXPECT_TRUE(IsClosed(closed.status())) << closed.status();
+    CO_RETURN_IF_ERROR(co_await ServedListener::Ask(before, "before"));
+    CO_RETURN_IF_ERROR(co_await ServedListener::Ask(patient, "patient"));
+    co_return co_await ServedListener::Ask(after, "after");
+  }),
+            absl::OkStatus());
+}
+
 // One listener may have sessions that wait longer than others.
 TEST(IdleListenerTest, ASessionMayHaveItsOwn) {
   ServedListener world;

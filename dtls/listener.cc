@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <array>
 #include <deque>
+#include <limits>
+#include <optional>
 #include <utility>
 
 #include "absl/container/btree_map.h"
@@ -38,6 +40,13 @@ ListenerLimits LimitsOf(const ListenerOptions& options) {
           .handshake_rate_per_source = options.handshake_rate_per_source,
           .handshake_burst_per_source = options.handshake_burst_per_source,
           .half_open_before_cookies = options.half_open_before_cookies};
+}
+
+std::optional<absl::Duration> IdleTimeoutOf(const ListenerLimits& limits) {
+  constexpr size_t kMax = std::numeric_limits<int64_t>::max();
+  const size_t seconds = limits.idle_timeout_seconds;
+  if (seconds == 0) return std::nullopt;
+  return absl::Seconds(static_cast<int64_t>(std::min(seconds, kMax)));
 }
 
 std::string ReasonOf(const Session& session) {
@@ -455,6 +464,7 @@ class Listener::Core final : public internal::SessionOwner,
       return;
     }
     options.policy = PresentPolicy();
+    options.idle_timeout = IdleTimeoutOf(limits());
     if (known != nullptr && known->session->awaits_hello()) {
       known->session->engine().UsePolicy(std::move(options.policy));
       known->session->BeginWith(hello.random, options.verified_hello, datagram);

@@ -113,6 +113,9 @@ struct ListenerLimits {
   size_t handshake_rate_per_source = 5'000;
   size_t handshake_burst_per_source = 10'000;
   size_t half_open_before_cookies = 0;
+  // Of sessions that begin from now on, instead of what their context says in
+  // `SessionOptions::idle_timeout`; 0: as it says.
+  size_t idle_timeout_seconds = 0;
 };
 
 enum class SessionEventKind : uint8_t { kOpened, kChanged, kClosed };

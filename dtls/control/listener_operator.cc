@@ -89,6 +89,7 @@ constexpr NamedLimit kLimits[] = {
     {"half_open_before_cookies", &ListenerLimits::half_open_before_cookies},
     {"max_session_memory", &ListenerLimits::max_session_memory},
     {"max_reassembly_bytes", &ListenerLimits::max_reassembly_bytes},
+    {"idle_timeout_seconds", &ListenerLimits::idle_timeout_seconds},
 };
 
 v1::ListenerLimits ToProto(const std::string& name,

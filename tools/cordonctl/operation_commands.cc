@@ -166,7 +166,7 @@ std::vector<Command> OperationCommands() {
                              "handshake_rate_per_source= "
                              "handshake_burst_per_source= "
                              "half_open_before_cookies= max_session_memory= "
-                             "max_reassembly_bytes=",
+                             "max_reassembly_bytes= idle_timeout_seconds=",
           .run = &SetLimits,
       },
       {
