@@ -1,6 +1,7 @@
 #include "cordon/tools/common_flags.h"
 
 #include <algorithm>
+#include <cstdio>
 #include <functional>
 #include <utility>
 
@@ -78,8 +79,12 @@ void SetProtocolOf(absl::string_view program, Options* options) {
   srtp.srtp_profiles = options->srtp_profiles;
   CheckOrDie(program, "srtp", std::move(srtp));
   if (const std::string path = absl::GetFlag(FLAGS_keylog); !path.empty()) {
-    absl::StatusOr<std::function<void(absl::string_view)>> log =
-        OpenSecretLog(path);
+    absl::StatusOr<std::function<void(absl::string_view)>> log = OpenSecretLog(
+        path, [program = std::string(program)](const absl::Status& status) {
+          std::fprintf(stderr,
+                       "%s: warning: --keylog: %s; secrets are missing there\n",
+                       program.c_str(), std::string(status.message()).c_str());
+        });
     if (!log.ok()) Die(program, log.status().message());
     options->key_log = *std::move(log);
   }

@@ -58,6 +58,19 @@ ABSL_FLAG(std::string, cookie_secret, "",
           "each other's cookies.");
 ABSL_FLAG(uint32_t, mtu, cordon::dtls::kDefaultMtu,
           "The largest IP packet to send while handshaking, in bytes.");
+ABSL_FLAG(absl::Duration, handshake_deadline,
+          cordon::dtls::SessionOptions().handshake_deadline,
+          "How long a handshake may take.");
+ABSL_FLAG(absl::Duration, idle_timeout,
+          cordon::dtls::SessionOptions().idle_timeout,
+          "A session whose peer has sent no message for so long is ended; inf: "
+          "never.");
+ABSL_FLAG(uint64_t, max_queued_messages,
+          cordon::dtls::SessionOptions().max_queued_messages,
+          "How many messages of a session may wait to be sent back; more are "
+          "dropped.");
+ABSL_FLAG(uint64_t, max_queued_bytes,
+          cordon::dtls::SessionOptions().max_queued_bytes, "Their bytes.");
 ABSL_FLAG(uint32_t, reactors, 1, "Threads to serve with; 0: one per core.");
 ABSL_FLAG(bool, gro, true,
           "Receive trains of datagrams whole, from peers that send in bulk.");
@@ -285,6 +298,34 @@ void SetSecrets(dtls::ServerOptions* options) {
   }
 }
 
+// Sets `field` to what its flag, `name`, says.
+template <typename Value>
+void SetSessionOption(absl::string_view name, Value value,
+                      Value dtls::SessionOptions::* field,
+                      dtls::SessionOptions* session) {
+  dtls::ClientOptions alone;
+  alone.session.*field = value;
+  tools::CheckOrDie(kProgram, name, std::move(alone));
+  session->*field = value;
+}
+
+void SetSession(dtls::SessionOptions* session) {
+  using Options = dtls::SessionOptions;
+  SetSessionOption<size_t>("mtu", absl::GetFlag(FLAGS_mtu), &Options::mtu,
+                           session);
+  SetSessionOption("handshake_deadline",
+                   absl::GetFlag(FLAGS_handshake_deadline),
+                   &Options::handshake_deadline, session);
+  SetSessionOption("idle_timeout", absl::GetFlag(FLAGS_idle_timeout),
+                   &Options::idle_timeout, session);
+  SetSessionOption<size_t>("max_queued_messages",
+                           absl::GetFlag(FLAGS_max_queued_messages),
+                           &Options::max_queued_messages, session);
+  SetSessionOption<size_t>("max_queued_bytes",
+                           absl::GetFlag(FLAGS_max_queued_bytes),
+                           &Options::max_queued_bytes, session);
+}
+
 dtls::Context MakeContext() {
   dtls::ServerOptions options;
   SetSecrets(&options);
@@ -295,10 +336,7 @@ dtls::Context MakeContext() {
   options.session_tickets = absl::GetFlag(FLAGS_session_tickets);
   options.session_ids = absl::GetFlag(FLAGS_session_ids);
   options.cookies = OnOrOff("cookies", absl::GetFlag(FLAGS_cookies));
-  options.session.mtu = absl::GetFlag(FLAGS_mtu);
-  dtls::ClientOptions mtu;
-  mtu.session = options.session;
-  tools::CheckOrDie(kProgram, "mtu", std::move(mtu));
+  SetSession(&options.session);
   absl::StatusOr<dtls::Context> context =
       dtls::Context::Server(std::move(options));
   if (!context.ok()) tools::Die(kProgram, context.status().message());

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <memory>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "cordon/net/base/unique_fd.h"
@@ -31,6 +33,13 @@ bool WriteAll(int fd, absl::string_view bytes) {
   }
   return true;
 }
+
+struct SecretLog {
+  net::UniqueFd fd;
+  std::string path;
+  std::function<void(const absl::Status&)> on_failure;
+  std::atomic<bool> failed = false;
+};
 
 }  // namespace
 
@@ -64,13 +73,19 @@ absl::Status ReplaceSecretFile(const std::string& path,
 }
 
 absl::StatusOr<std::function<void(absl::string_view)>> OpenSecretLog(
-    const std::string& path) {
-  auto fd = std::make_shared<net::UniqueFd>(
+    const std::string& path,
+    std::function<void(const absl::Status&)> on_failure) {
+  auto log = std::make_shared<SecretLog>();
+  log->path = path;
+  log->on_failure = std::move(on_failure);
+  log->fd.Reset(
       open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
-  if (!fd->valid()) return Failed("write", path);
-  return [fd](absl::string_view line) {
+  if (!log->fd.valid()) return Failed("write", path);
+  return [log](absl::string_view line) {
     // In one piece, so that lines of several threads are not mixed.
-    WriteAll(fd->get(), absl::StrCat(line, "\n"));
+    if (WriteAll(log->fd.get(), absl::StrCat(line, "\n"))) return;
+    const absl::Status status = Failed("write", log->path);
+    if (!log->failed.exchange(true)) log->on_failure(status);
   };
 }
 

@@ -23,9 +23,11 @@ absl::Status ReplaceSecretFile(const std::string& path,
 
 // Appends what it is called with as lines to `path`, which is made with mode
 // 0600 if it is not there. Any number of threads and processes may do so to one
-// file.
+// file. `on_failure` is told of the first line that cannot be written, on the
+// thread that writes.
 absl::StatusOr<std::function<void(absl::string_view)>> OpenSecretLog(
-    const std::string& path);
+    const std::string& path,
+    std::function<void(const absl::Status&)> on_failure);
 
 }  // namespace cordon::tools
 

@@ -397,6 +397,10 @@ TEST_F(ToolsFlagsTest, BadValuesAreWrongUsage) {
   client("--timeout=0", "handshake_deadline is 0");
   client("--linger=-1s", "negative");
   server("--stats_interval=-1s", "negative");
+  server("--handshake_deadline=0", "handshake_deadline is 0");
+  server("--idle_timeout=0", "idle_timeout is 0");
+  server("--max_queued_messages=0", "max_queued_messages is 0");
+  server("--max_queued_bytes=0", "max_queued_bytes is 0");
   server("--reactors=1025", "from 0 to 1024");
   server("--client_auth=maybe", "none, query, request or require");
   server("--client_auth=request", "needs --ca");
@@ -424,6 +428,32 @@ TEST_F(ToolsFlagsTest, BadValuesAreWrongUsage) {
     client(both.first, both.second);
     server(both.first, both.second);
   }
+}
+
+TEST_F(ToolsFlagsTest, AKeyLogThatIsFullIsToldOnce) {
+  Process server(ServerCommand({"--keylog=/dev/full"}));
+  const std::string address = AddressOf(Started(server));
+  ExpectEcho(ClientCommand(address));
+  ExpectEcho(ClientCommand(address));
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 0);
+  const std::string warning =
+      "echo_server: warning: --keylog: cannot write /dev/full: No space left "
+      "on device; secrets are missing there\n";
+  const size_t at = server.output().find(warning);
+  EXPECT_NE(at, std::string::npos) << server.output();
+  EXPECT_EQ(server.output().find("--keylog", at + warning.size()),
+            std::string::npos)
+      << server.output();
+}
+
+TEST_F(ToolsFlagsTest, SessionsOfSilentPeersEnd) {
+  Process server(ServerCommand({"--idle_timeout=200ms", "--verbose"}));
+  Process client(ClientCommand(AddressOf(Started(server))));
+  EXPECT_TRUE(server.WaitForOutput("the peer has sent nothing for 200ms"))
+      << server.output();
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 0);
 }
 
 TEST_F(ToolsFlagsTest, FilesThatCannotBeReadAreTold) {
