@@ -128,6 +128,9 @@ class Engine final : private internal::DatagramTransport {
   // What the network says that the path carries now, see
   // `EngineOptions::path_mtu`; the next flight, or repetition, heeds it.
   void SetPathMtu(size_t mtu);
+  // The same, of one who may be anybody: heeded only if it is less than what
+  // the path is taken to carry.
+  void LowerPathMtu(size_t mtu);
 
   // A client sends its ClientHello; a server waits for one from now on.
   void Start(absl::Time now, EngineOutput& output);
@@ -267,6 +270,8 @@ class Engine final : private internal::DatagramTransport {
   // Errors that are ignored: by the context, and for this session.
   void ResetIgnored();
   void ApplyMtu();
+  // What the path is taken to carry.
+  size_t PacketBytes() const;
   void ApplyVerificationMode(SSL* ssl);
 
   void WriteDatagram(absl::Span<const uint8_t> datagram) override;

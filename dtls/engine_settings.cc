@@ -232,6 +232,15 @@ void Engine::SetPathMtu(size_t mtu) {
   }
 }
 
+void Engine::LowerPathMtu(size_t mtu) {
+  if (mtu < PacketBytes()) SetPathMtu(mtu);
+}
+
+size_t Engine::PacketBytes() const {
+  if (options_.path_mtu != 0) return options_.path_mtu;
+  return mtu_hint_ != 0 ? mtu_hint_ : session_options().mtu;
+}
+
 void Engine::BackOffMtu() {
   // Common sizes of paths that carry less than they should.
   for (size_t smaller : {size_t{1280}, size_t{1024}, size_t{576}, kMinMtu}) {
@@ -249,9 +258,7 @@ size_t Engine::MaxMessageSize() const {
   }
   const SessionOptions& session = session_options();
   if (session.ip_fragmentation) return kMaxMessageBytes;
-  const size_t packet = options_.path_mtu != 0 ? options_.path_mtu
-                        : mtu_hint_ != 0       ? mtu_hint_
-                                               : session.mtu;
+  const size_t packet = PacketBytes();
   const size_t around = HeaderBytes(options_.ipv6) + overhead();
   return packet <= around ? 0 : std::min(packet - around, kMaxMessageBytes);
 }

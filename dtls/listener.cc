@@ -177,6 +177,20 @@ class Listener::Core final : public internal::SessionOwner,
     peer.session->OnDatagram(datagram.bytes);
   }
 
+  // That a peer cannot be reached ends no session: it may be back soon, and
+  // anybody may have said so.
+  void OnPeerNotice(const net::PeerNotice& notice) override {
+    if (notice.path_mtu == 0) return;
+    net::Path path;
+    path.peer = notice.peer;
+    path.local = notice.local;
+    PeerTable::Peer* const found = peers_.Find(path);
+    if (found == nullptr) return;
+    for (Session* const session : {found->session, found->newcomer}) {
+      if (session != nullptr) session->engine().LowerPathMtu(notice.path_mtu);
+    }
+  }
+
   net::Task<absl::StatusOr<Connection>> Accept() {
     while (accepted_.empty()) {
       if (!accepting_) {
@@ -569,6 +583,7 @@ absl::StatusOr<Listener> Listener::Bind(net::Reactor& reactor,
                           .reuse_port = options.reuse_port,
                           .gso = options.gso,
                           .gro = options.gro,
+                          .peer_notices = true,
                           .receive_buffer = options.receive_buffer,
                           .send_buffer = options.send_buffer});
   if (!socket.ok()) return socket.status();

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "cordon/net/base/errno_status.h"
+#include "cordon/net/udp/peer_notices.h"
 
 namespace cordon::net {
 
@@ -93,6 +94,7 @@ void EpollReactor::Poll(absl::Time until) {
       continue;
     }
     auto& socket = *static_cast<EpollSocket*>(events[i].data.ptr);
+    if ((events[i].events & EPOLLERR) != 0) socket.OnError();
     if ((events[i].events & EPOLLOUT) != 0) socket.OnWritable();
     if ((events[i].events & ~EPOLLOUT) != 0) readable_.push_back(socket);
   }
@@ -243,5 +245,16 @@ void EpollSocket::SendTrains() {
 }
 
 void EpollSocket::OnWritable() { SendTrains(); }
+
+void EpollSocket::OnError() {
+  if (socket_.peer_notices) {
+    ReadPeerNotices(socket_.fd.get(), receiver_, statistics_);
+  } else if (receiver_ == nullptr) {
+    // Nobody else takes it.
+    int error = 0;
+    socklen_t size = sizeof(error);
+    getsockopt(socket_.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+  }
+}
 
 }  // namespace cordon::net

@@ -91,6 +91,8 @@ class EpollSocket final : public DatagramSocket,
   // Sends the trains until one is refused; keeps the rest for later.
   void SendTrains();
   void OnWritable();
+  // What is left makes epoll report the socket again.
+  void OnError();
   void UpdateInterest();
 
   EpollReactor& reactor_;

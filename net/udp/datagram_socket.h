@@ -49,6 +49,9 @@ struct DatagramSocketOptions {
   // peers that send in bulk; needs larger buffers).
   bool gso = true;
   bool gro = false;
+  // Not connected: tell the receiver what the network says of single peers, see
+  // `DatagramReceiver::OnPeerNotice`. No effect where the kernel cannot.
+  bool peer_notices = false;
   // Sizes in bytes of the kernel's queues; 0 leaves the system's default.
   int receive_buffer = 0;
   int send_buffer = 0;
@@ -60,6 +63,17 @@ struct Datagram {
   Endpoint peer = {};
   LocalAddress local = {};
   absl::Span<uint8_t> bytes = {};
+};
+
+// What the network said of one peer of an unconnected socket: ICMP, so anybody
+// may have sent it.
+struct PeerNotice {
+  Endpoint peer = {};
+  // Of the datagram that it is about.
+  LocalAddress local = {};
+  // The path to the peer carries packets of at most so many bytes. 0: it is
+  // said that the peer cannot be reached.
+  size_t path_mtu = 0;
 };
 
 // Called on the reactor's thread, between resumptions of coroutines; must not
@@ -74,6 +88,10 @@ class DatagramReceiver {
   // The network said that the path to this socket's peer carries packets of at
   // most `mtu` bytes, likewise; the system's limits for such a claim apply.
   virtual void OnPathMtuChanged(size_t mtu) { (void)mtu; }
+  // Unconnected sockets that were opened with `peer_notices` only. A value that
+  // no path has is not passed on: less than 552 bytes over IPv4, 1280 over
+  // IPv6.
+  virtual void OnPeerNotice(const PeerNotice& notice) { (void)notice; }
 };
 
 struct DatagramSocketStatistics {
@@ -88,6 +106,7 @@ struct DatagramSocketStatistics {
   uint64_t send_dropped = 0;  // datagrams dropped for want of a free buffer
   uint64_t receive_rearmed = 0;
   uint64_t receive_starved = 0;  // times that no receive buffer was free
+  uint64_t peer_notices = 0;     // of the network, about single peers
 };
 
 // One peer of a socket, as seen by its sender. Remembers the train that is

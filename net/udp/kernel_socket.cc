@@ -11,9 +11,13 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cordon/net/base/errno_status.h"
+#include "cordon/net/udp/peer_notices.h"
 
 namespace cordon::net {
 namespace {
+
+// Each may fail with the error of a notice that has come since the one before.
+constexpr int kAttempts = 4;
 
 absl::Status SetInt(int fd, int level, int option, int value,
                     absl::string_view what) {
@@ -28,6 +32,22 @@ bool ReadControl(const cmsghdr& header, T* value) {
   if (header.cmsg_len < CMSG_LEN(sizeof(T))) return false;
   std::memcpy(value, CMSG_DATA(&header), sizeof(T));
   return true;
+}
+
+// 0, or the error.
+int SendAgain(const Train& train, const KernelSocket& socket,
+              DatagramSocketStatistics& statistics) {
+  for (int i = 1;; ++i) {
+    if (sendmsg(socket.fd.get(), &train.message, MSG_DONTWAIT) >= 0) {
+      ++statistics.trains_sent;
+      statistics.datagrams_sent += train.segments;
+      statistics.bytes_sent += train.vector.iov_len;
+      return 0;
+    }
+    if (!socket.peer_notices || !MayComeFromNotice(errno) || i == kAttempts) {
+      return errno;
+    }
+  }
 }
 
 }  // namespace
@@ -97,6 +117,8 @@ absl::StatusOr<KernelSocket> OpenKernelSocket(
   }
   Endpoint::FromSockaddr(reinterpret_cast<sockaddr*>(&address), length,
                          &socket.local);
+  socket.peer_notices = options.peer_notices && options.connect.is_none() &&
+                        KeepPeerNotices(fd, socket.family, options.v6_only);
   return socket;
 }
 
@@ -117,6 +139,7 @@ size_t KernelPathMtu(const KernelSocket& socket) {
 
 void ReportSocketError(int error, const KernelSocket& socket,
                        const Endpoint& peer, DatagramReceiver& receiver) {
+  if (socket.peer_notices) return;
   if (error == EMSGSIZE) {
     receiver.OnPathMtuChanged(KernelPathMtu(socket));
   } else {
@@ -127,14 +150,20 @@ void ReportSocketError(int error, const KernelSocket& socket,
 bool RecoverFromSendError(Train& train, int error, const KernelSocket& socket,
                           const Endpoint& peer, DatagramReceiver* receiver,
                           bool* gso, DatagramSocketStatistics& statistics) {
+  const auto too_large = [&train](int e) {
+    return train.segments > 1 && (e == EIO || e == EINVAL || e == EMSGSIZE);
+  };
+  if (socket.peer_notices && MayComeFromNotice(error) && !too_large(error)) {
+    error = SendAgain(train, socket, statistics);
+    if (error == 0) return true;
+  }
   if (error == EAGAIN) return false;
   // The error of an earlier datagram, a path that is too narrow for segments of
   // this size, or a device that cannot do trains at all: one more try, singly.
   // Only the device is everybody's.
   const bool soft =
       !peer.is_none() && (error == ECONNREFUSED || error == EMSGSIZE);
-  const bool no_train = train.segments > 1 &&
-                        (error == EIO || error == EINVAL || error == EMSGSIZE);
+  const bool no_train = too_large(error);
   if (error == EIO && no_train) *gso = false;
   if (soft && receiver != nullptr) {
     ReportSocketError(error, socket, peer, *receiver);
@@ -145,9 +174,7 @@ bool RecoverFromSendError(Train& train, int error, const KernelSocket& socket,
   }
   for (size_t offset = 0; offset < train.bytes; offset += train.segment_bytes) {
     train.PrepareSegment(offset);
-    if (sendmsg(socket.fd.get(), &train.message, MSG_DONTWAIT) < 0) {
-      ++statistics.send_errors;
-    }
+    if (SendAgain(train, socket, statistics) != 0) ++statistics.send_errors;
   }
   return true;
 }

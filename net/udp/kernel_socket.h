@@ -20,6 +20,8 @@ struct KernelSocket {
   UniqueFd fd;
   int family = AF_UNSPEC;
   Endpoint local;
+  // The kernel keeps notices about its peers, see peer_notices.h.
+  bool peer_notices = false;
 };
 
 // A non-blocking socket, bound and, if asked for, connected. kUnavailable if
@@ -34,12 +36,13 @@ bool KernelHasGso(int fd);
 size_t KernelPathMtu(const KernelSocket& socket);
 
 // Tells `receiver` what the network reported of `peer`, to whom `socket` is
-// connected.
+// connected. Of a socket with notices nothing: they say whom they are about.
 void ReportSocketError(int error, const KernelSocket& socket,
                        const Endpoint& peer, DatagramReceiver& receiver);
 
 // What can be done after sendmsg() refused `train`, which is connected to
-// `peer` or to nobody: a soft error is told to `receiver` (may be null), `*gso`
+// `peer` or to nobody: what failed because of a notice about somebody is sent
+// again, a soft error is told to `receiver` (may be null), `*gso`
 // is cleared where the device turns out to be unable, and what remains to be
 // sent is sent singly. False if there is nothing to be done but to wait until
 // the socket is writable.

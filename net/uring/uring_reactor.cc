@@ -257,6 +257,7 @@ void UringReactor::HandleReceive(Operation& operation,
              socket->receiver_ != nullptr) {
     ReportSocketError(-cqe.res, socket->socket_, socket->peer_,
                       *socket->receiver_);
+    socket->ReadNotices();
   }
 }
 

@@ -4,6 +4,8 @@
 
 #include <utility>
 
+#include "cordon/net/udp/peer_notices.h"
+
 namespace cordon::net {
 namespace {
 
@@ -96,10 +98,17 @@ void UringSocket::Drop(Train& train) {
   trains_.Return(&train);
 }
 
+void UringSocket::ReadNotices() {
+  if (!socket_.peer_notices || !open()) return;
+  ReadPeerNotices(socket_.fd.get(), receiver_, statistics_);
+}
+
 void UringSocket::OnSendFailed(Train& train, int error) {
   if (!open() || closing_) return Drop(train);
-  if (RecoverFromSendError(train, error, socket_, peer_, receiver_, &gso_,
-                           statistics_)) {
+  const bool done = RecoverFromSendError(train, error, socket_, peer_,
+                                         receiver_, &gso_, statistics_);
+  ReadNotices();
+  if (done) {
     trains_.Return(&train);
     return;
   }
@@ -120,6 +129,8 @@ void UringSocket::OnWritable() {
   writable_poll_ = 0;
   receive_ended_.WakeAll();
   if (closing_) return;
+  // While there are any the socket is never waited for.
+  ReadNotices();
   retry_.insert(retry_.end(), blocked_.begin(), blocked_.end());
   blocked_.clear();
   SetCongested(false);

@@ -39,6 +39,7 @@ class UringSocket final : public DatagramSocket,
   void TakeQueued(std::vector<Train*>& trains);
   void OnSendFailed(Train& train, int error);
   void OnWritable();
+  void ReadNotices();
   void Drop(Train& train);
 
   UringReactor& reactor_;

@@ -2,8 +2,10 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/icmp6.h>
 #include <netinet/in.h>
 #include <netinet/ip.h>
+#include <netinet/ip6.h>
 #include <netinet/ip_icmp.h>
 #include <netinet/udp.h>
 #include <sched.h>
@@ -71,6 +73,50 @@ in_addr AddressOf(const net::Endpoint& endpoint) {
   return address;
 }
 
+udphdr UdpHeader(const net::Endpoint& from, const net::Endpoint& to,
+                 size_t bytes) {
+  udphdr udp = {};
+  udp.source = htons(from.port());
+  udp.dest = htons(to.port());
+  udp.len = htons(static_cast<uint16_t>(bytes));
+  return udp;
+}
+
+absl::Status SendRaw(int protocol, const net::Endpoint& to,
+                     const std::vector<uint8_t>& message) {
+  const net::UniqueFd fd(
+      socket(to.family(), SOCK_RAW | SOCK_CLOEXEC, protocol));
+  if (!fd.valid()) return ErrnoStatus(errno, "cannot open a raw socket");
+  sockaddr_storage address = {};
+  const socklen_t length = to.WithPort(0).ToSockaddr(&address, to.family());
+  if (sendto(fd.get(), message.data(), message.size(), 0,
+             reinterpret_cast<const sockaddr*>(&address), length) < 0) {
+    return ErrnoStatus(errno, "cannot send an ICMP message");
+  }
+  return absl::OkStatus();
+}
+
+absl::Status SendPacketTooBig(const net::Endpoint& from,
+                              const net::Endpoint& to, size_t mtu) {
+  icmp6_hdr notice = {};
+  notice.icmp6_type = ICMP6_PACKET_TOO_BIG;
+  notice.icmp6_mtu = htonl(static_cast<uint32_t>(mtu));
+  const size_t bytes = mtu + 1 - sizeof(ip6_hdr);
+  ip6_hdr ip = {};
+  ip.ip6_vfc = 6 << 4;
+  ip.ip6_plen = htons(static_cast<uint16_t>(bytes));
+  ip.ip6_nxt = IPPROTO_UDP;
+  ip.ip6_hlim = 64;
+  std::memcpy(&ip.ip6_src, from.address_bytes().data(), sizeof(ip.ip6_src));
+  std::memcpy(&ip.ip6_dst, to.address_bytes().data(), sizeof(ip.ip6_dst));
+  std::vector<uint8_t> message;
+  Append(message, notice);
+  Append(message, ip);
+  Append(message, UdpHeader(from, to, bytes));
+  // The kernel fills in the checksum.
+  return SendRaw(IPPROTO_ICMPV6, from, message);
+}
+
 }  // namespace
 
 NamespaceResult RunInNetworkNamespace(absl::FunctionRef<void()> body) {
@@ -116,6 +162,7 @@ absl::Status SetLoopbackUp(bool up) {
 
 absl::Status SendPathMtuNotice(const net::Endpoint& from,
                                const net::Endpoint& to, size_t mtu) {
+  if (from.is_v6()) return SendPacketTooBig(from, to, mtu);
   icmphdr notice = {};
   notice.type = ICMP_DEST_UNREACH;
   notice.code = ICMP_FRAG_NEEDED;
@@ -129,30 +176,14 @@ absl::Status SendPathMtuNotice(const net::Endpoint& from,
   ip.protocol = IPPROTO_UDP;
   ip.saddr = AddressOf(from).s_addr;
   ip.daddr = AddressOf(to).s_addr;
-  udphdr udp = {};
-  udp.source = htons(from.port());
-  udp.dest = htons(to.port());
-  udp.len = htons(static_cast<uint16_t>(mtu + 1 - sizeof(ip)));
   std::vector<uint8_t> message;
   Append(message, notice);
   Append(message, ip);
-  Append(message, udp);
+  Append(message, UdpHeader(from, to, mtu + 1 - sizeof(ip)));
   const uint16_t sum = Checksum(message);
   message[2] = static_cast<uint8_t>(sum >> 8);
   message[3] = static_cast<uint8_t>(sum);
-
-  const net::UniqueFd fd(
-      socket(AF_INET, SOCK_RAW | SOCK_CLOEXEC, IPPROTO_ICMP));
-  if (!fd.valid()) return ErrnoStatus(errno, "cannot open a raw socket");
-  sockaddr_in address = {};
-  address.sin_family = AF_INET;
-  address.sin_addr = AddressOf(from);
-  if (sendto(fd.get(), message.data(), message.size(), 0,
-             reinterpret_cast<const sockaddr*>(&address),
-             sizeof(address)) < 0) {
-    return ErrnoStatus(errno, "cannot send an ICMP message");
-  }
-  return absl::OkStatus();
+  return SendRaw(IPPROTO_ICMP, from, message);
 }
 
 }  // namespace cordon::testing

@@ -34,8 +34,8 @@ NamespaceResult RunInNetworkNamespace(absl::FunctionRef<void()> body);
 
 // For `body`.
 absl::Status SetLoopbackUp(bool up);
-// Says, as a router would, that the last datagram from `from` to `to`, IPv4
-// both, was too large for a path of `mtu` bytes (ICMP type 3 code 4).
+// Says, as a router would, that the last datagram from `from` to `to` was too
+// large for a path of `mtu` bytes (ICMP type 3 code 4, ICMPv6 type 2).
 absl::Status SendPathMtuNotice(const net::Endpoint& from,
                                const net::Endpoint& to, size_t mtu);
 
