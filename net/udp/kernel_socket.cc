@@ -139,7 +139,7 @@ size_t KernelPathMtu(const KernelSocket& socket) {
 
 void ReportSocketError(int error, const KernelSocket& socket,
                        const Endpoint& peer, DatagramReceiver& receiver) {
-  if (socket.peer_notices) return;
+  if (peer.is_none()) return;
   if (error == EMSGSIZE) {
     receiver.OnPathMtuChanged(KernelPathMtu(socket));
   } else {

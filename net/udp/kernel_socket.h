@@ -36,7 +36,7 @@ bool KernelHasGso(int fd);
 size_t KernelPathMtu(const KernelSocket& socket);
 
 // Tells `receiver` what the network reported of `peer`, to whom `socket` is
-// connected. Of a socket with notices nothing: they say whom they are about.
+// connected; nothing if that is nobody.
 void ReportSocketError(int error, const KernelSocket& socket,
                        const Endpoint& peer, DatagramReceiver& receiver);
 

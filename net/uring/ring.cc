@@ -23,9 +23,6 @@ namespace {
   std::abort();
 }
 
-// Where not even this fits, the caller may use epoll.
-constexpr unsigned kFewestSubmissions = 64;
-
 // Recent kernels (6.18 does) count rings as locked memory, of all processes of
 // a user that lack CAP_IPC_LOCK together.
 std::string LockedMemoryHint() {
@@ -52,8 +49,11 @@ size_t RingBytes(unsigned entries) { return entries * sizeof(io_uring_buf); }
 
 }  // namespace
 
-Ring::~Ring() {
+Ring::~Ring() { Close(); }
+
+void Ring::Close() {
   if (initialised_) io_uring_queue_exit(&ring_);
+  initialised_ = false;
 }
 
 absl::Status Ring::Init(const Options& options) {
@@ -142,6 +142,7 @@ void Ring::Enter(absl::Duration wait) {
 }
 
 absl::Status BufferRing::Init(Ring& ring, unsigned entries) {
+  Release();
   entries_ = entries;
   void* headers = mmap(nullptr, RingBytes(entries), PROT_READ | PROT_WRITE,
                        MAP_ANONYMOUS | MAP_PRIVATE, -1, 0);
@@ -172,10 +173,15 @@ absl::Status BufferRing::Init(Ring& ring, unsigned entries) {
   return absl::OkStatus();
 }
 
-BufferRing::~BufferRing() {
+BufferRing::~BufferRing() { Release(); }
+
+void BufferRing::Release() {
   if (owner_ != nullptr) io_uring_unregister_buf_ring(owner_->get(), kGroup);
   if (ring_ != nullptr) munmap(ring_, RingBytes(entries_));
   if (memory_ != nullptr) munmap(memory_, entries_ * kBufferBytes);
+  owner_ = nullptr;
+  ring_ = nullptr;
+  memory_ = nullptr;
 }
 
 void BufferRing::Return(uint16_t id) {

@@ -22,6 +22,8 @@ class Ring {
     unsigned submissions = 1024;
     unsigned completions = 4096;
   };
+  // `Init` goes down to this.
+  static constexpr unsigned kFewestSubmissions = 64;
 
   Ring() = default;
   Ring(const Ring&) = delete;
@@ -33,6 +35,14 @@ class Ring {
   // may lock does not suffice the rings become smaller, down to a point:
   // kResourceExhausted.
   absl::Status Init(const Options& options);
+  // Undoes `Init`; for a ring that was not entered. The kernel takes some time
+  // to give back its memory.
+  void Close();
+
+  // What there is of both.
+  Options size() const {
+    return {ring_.sq.ring_entries, ring_.cq.ring_entries};
+  }
 
   // A free submission entry; submits what is there if there is none.
   io_uring_sqe* Next();
@@ -76,7 +86,8 @@ class BufferRing {
   // Only when no request that uses it is in flight.
   ~BufferRing();
 
-  // `entries` is a power of two, at most 32768.
+  // `entries` is a power of two, at most 32768. May be called again after an
+  // error.
   absl::Status Init(Ring& ring, unsigned entries);
 
   absl::Span<uint8_t> buffer(uint16_t id) {
@@ -87,6 +98,8 @@ class BufferRing {
   void Publish();
 
  private:
+  void Release();
+
   Ring* owner_ = nullptr;
   unsigned entries_ = 0;
   io_uring_buf_ring* ring_ = nullptr;

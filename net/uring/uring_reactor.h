@@ -66,6 +66,7 @@ class UringReactor final : public Reactor {
 
   explicit UringReactor(const Options& options);
   absl::Status Init();
+  absl::Status InitRings();
 
   void ArmWakeUp();
   void ArmReceive(UringSocket& socket);
