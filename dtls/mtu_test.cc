@@ -186,6 +186,69 @@ TEST(MtuConnectionTest, ANoticeReachesTheSessionItBelongsTo) {
   EXPECT_TRUE(status.ok()) << status;
 }
 
+// The same on the server, whose sessions share a socket.
+// ACCEPTANCE: HD5
+TEST(MtuConnectionTest, ANoticeReachesTheServersSessionItBelongsTo) {
+  testing::ServedListener world;
+  world.server_options.session.mtu = 1400;
+  const absl::Status status = world.Run([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(Connection narrow, co_await world.Connect());
+    CO_ASSIGN_OR_RETURN(Connection wide, co_await world.Connect());
+    const auto mtu_with = [&world](const Connection& client) -> size_t {
+      for (const auto& session : world.admin().Sessions(0, 10)) {
+        if (session->peer == client.local()) return session->statistics.mtu;
+      }
+      return 0;
+    };
+    net::PeerNotice notice;
+    notice.peer = narrow.local();
+    notice.local = {testing::ServedListener::At().WithPort(0), 1};
+    const auto tell = [&](size_t mtu) {
+      notice.path_mtu = mtu;
+      world.reactor.TellOfPeer(testing::ServedListener::At(), notice);
+    };
+    EXPECT_EQ(mtu_with(narrow), 1400U);
+    tell(700);
+    EXPECT_EQ(mtu_with(narrow), 700U);
+    // It may be anybody who says so: nothing grows by it, and nobody is given
+    // up.
+    for (size_t mtu : {701, 1399, 1400, 9000, 65535, 0, 0, 0, 0, 0}) tell(mtu);
+    EXPECT_EQ(mtu_with(narrow), 700U);
+    tell(600);
+    EXPECT_EQ(mtu_with(narrow), 600U);
+    EXPECT_EQ(mtu_with(wide), 1400U);
+    // Of nobody who is known.
+    notice.peer = narrow.local().WithPort(1);
+    tell(700);
+    notice.peer = wide.local();
+    notice.local.address = net::Endpoint::V4({127, 0, 0, 9}, 0);
+    tell(700);
+    EXPECT_EQ(mtu_with(wide), 1400U);
+    CO_RETURN_IF_ERROR(co_await testing::ServedListener::Ask(narrow, "narrow"));
+    co_return co_await testing::ServedListener::Ask(wide, "wide");
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+// What a server's largest message is follows, and only downwards.
+TEST_F(MtuTest, WhatAnybodyMaySayOfThePathOnlyLowersIt) {
+  pair_.server_options.session.ip_fragmentation = false;
+  pair_.server_options.session.mtu = 1400;
+  pair_.Make();
+  pair_.Exchange();
+  const size_t around = 1400 - server_.engine->MaxMessageSize();
+  for (const auto& [said, heeded] : {std::pair<size_t, size_t>{65535, 1400},
+                                     {1400, 1400},
+                                     {1300, 1300},
+                                     {1350, 1300},
+                                     {576, 576},
+                                     {1, kMinMtu},
+                                     {600, kMinMtu}}) {
+    server_.engine->LowerPathMtu(said);
+    EXPECT_EQ(server_.engine->MaxMessageSize(), heeded - around) << said;
+  }
+}
+
 // Unlike a refusal, it is no sign that nobody is there.
 // ACCEPTANCE: HD5
 TEST(MtuConnectionTest, NoticesDuringTheHandshakeMakeItsPacketsSmaller) {

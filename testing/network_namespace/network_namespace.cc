@@ -96,15 +96,33 @@ absl::Status SendRaw(int protocol, const net::Endpoint& to,
   return absl::OkStatus();
 }
 
-absl::Status SendPacketTooBig(const net::Endpoint& from,
-                              const net::Endpoint& to, size_t mtu) {
-  icmp6_hdr notice = {};
-  notice.icmp6_type = ICMP6_PACKET_TOO_BIG;
-  notice.icmp6_mtu = htonl(static_cast<uint32_t>(mtu));
-  const size_t bytes = mtu + 1 - sizeof(ip6_hdr);
+// What a router says of a datagram of `bytes` bytes, headers included, that
+// `from` has sent to `to`: `notice` and the beginning of it.
+absl::Status SendNotice(icmphdr notice, const net::Endpoint& from,
+                        const net::Endpoint& to, size_t bytes) {
+  iphdr ip = {};
+  ip.version = 4;
+  ip.ihl = sizeof(ip) / 4;
+  ip.tot_len = htons(static_cast<uint16_t>(bytes));
+  ip.ttl = 64;
+  ip.protocol = IPPROTO_UDP;
+  ip.saddr = AddressOf(from).s_addr;
+  ip.daddr = AddressOf(to).s_addr;
+  std::vector<uint8_t> message;
+  Append(message, notice);
+  Append(message, ip);
+  Append(message, UdpHeader(from, to, bytes - sizeof(ip)));
+  const uint16_t sum = Checksum(message);
+  message[2] = static_cast<uint8_t>(sum >> 8);
+  message[3] = static_cast<uint8_t>(sum);
+  return SendRaw(IPPROTO_ICMP, from, message);
+}
+
+absl::Status SendNotice(icmp6_hdr notice, const net::Endpoint& from,
+                        const net::Endpoint& to, size_t bytes) {
   ip6_hdr ip = {};
   ip.ip6_vfc = 6 << 4;
-  ip.ip6_plen = htons(static_cast<uint16_t>(bytes));
+  ip.ip6_plen = htons(static_cast<uint16_t>(bytes - sizeof(ip)));
   ip.ip6_nxt = IPPROTO_UDP;
   ip.ip6_hlim = 64;
   std::memcpy(&ip.ip6_src, from.address_bytes().data(), sizeof(ip.ip6_src));
@@ -112,7 +130,7 @@ absl::Status SendPacketTooBig(const net::Endpoint& from,
   std::vector<uint8_t> message;
   Append(message, notice);
   Append(message, ip);
-  Append(message, UdpHeader(from, to, bytes));
+  Append(message, UdpHeader(from, to, bytes - sizeof(ip)));
   // The kernel fills in the checksum.
   return SendRaw(IPPROTO_ICMPV6, from, message);
 }
@@ -162,28 +180,39 @@ absl::Status SetLoopbackUp(bool up) {
 
 absl::Status SendPathMtuNotice(const net::Endpoint& from,
                                const net::Endpoint& to, size_t mtu) {
-  if (from.is_v6()) return SendPacketTooBig(from, to, mtu);
+  if (from.is_v6()) {
+    icmp6_hdr notice = {};
+    notice.icmp6_type = ICMP6_PACKET_TOO_BIG;
+    notice.icmp6_mtu = htonl(static_cast<uint32_t>(mtu));
+    return SendNotice(notice, from, to, mtu + 1);
+  }
   icmphdr notice = {};
   notice.type = ICMP_DEST_UNREACH;
   notice.code = ICMP_FRAG_NEEDED;
   notice.un.frag.mtu = htons(static_cast<uint16_t>(mtu));
-  // The beginning of the packet that was too large.
-  iphdr ip = {};
-  ip.version = 4;
-  ip.ihl = sizeof(ip) / 4;
-  ip.tot_len = htons(static_cast<uint16_t>(mtu + 1));
-  ip.ttl = 64;
-  ip.protocol = IPPROTO_UDP;
-  ip.saddr = AddressOf(from).s_addr;
-  ip.daddr = AddressOf(to).s_addr;
+  return SendNotice(notice, from, to, mtu + 1);
+}
+
+absl::Status SendRefusal(const net::Endpoint& from, const net::Endpoint& to) {
+  if (from.is_v6()) {
+    icmp6_hdr notice = {};
+    notice.icmp6_type = ICMP6_DST_UNREACH;
+    notice.icmp6_code = ICMP6_DST_UNREACH_NOPORT;
+    return SendNotice(notice, from, to, 200);
+  }
+  icmphdr notice = {};
+  notice.type = ICMP_DEST_UNREACH;
+  notice.code = ICMP_PORT_UNREACH;
+  return SendNotice(notice, from, to, 200);
+}
+
+absl::Status SendDatagramAs(const net::Endpoint& from, const net::Endpoint& to,
+                            absl::Span<const uint8_t> bytes) {
+  // Without a checksum, as IPv4 allows; the kernel writes the IP header.
   std::vector<uint8_t> message;
-  Append(message, notice);
-  Append(message, ip);
-  Append(message, UdpHeader(from, to, mtu + 1 - sizeof(ip)));
-  const uint16_t sum = Checksum(message);
-  message[2] = static_cast<uint8_t>(sum >> 8);
-  message[3] = static_cast<uint8_t>(sum);
-  return SendRaw(IPPROTO_ICMP, from, message);
+  Append(message, UdpHeader(from, to, sizeof(udphdr) + bytes.size()));
+  message.insert(message.end(), bytes.begin(), bytes.end());
+  return SendRaw(IPPROTO_UDP, to, message);
 }
 
 }  // namespace cordon::testing

@@ -11,10 +11,12 @@
 #define CORDON_TESTING_NETWORK_NAMESPACE_NETWORK_NAMESPACE_H_
 
 #include <cstddef>
+#include <cstdint>
 #include <string>
 
 #include "absl/functional/function_ref.h"
 #include "absl/status/status.h"
+#include "absl/types/span.h"
 #include "cordon/net/base/endpoint.h"
 
 namespace cordon::testing {
@@ -38,6 +40,13 @@ absl::Status SetLoopbackUp(bool up);
 // large for a path of `mtu` bytes (ICMP type 3 code 4, ICMPv6 type 2).
 absl::Status SendPathMtuNotice(const net::Endpoint& from,
                                const net::Endpoint& to, size_t mtu);
+// Likewise, that nobody listens at `to` (ICMP type 3 code 3, ICMPv6 type 1
+// code 4).
+absl::Status SendRefusal(const net::Endpoint& from, const net::Endpoint& to);
+// Sends a datagram to `to` as if `from`, IPv4 addresses of this network both,
+// had sent it.
+absl::Status SendDatagramAs(const net::Endpoint& from, const net::Endpoint& to,
+                            absl::Span<const uint8_t> bytes);
 
 }  // namespace cordon::testing
 

@@ -17,7 +17,8 @@ class SimSocket final : public net::DatagramSocket,
             const net::DatagramSocketOptions& options)
       : DatagramSocket(reactor.trains_, options.gso),
         reactor_(reactor),
-        peer_(options.connect) {
+        peer_(options.connect),
+        peer_notices_(options.peer_notices && options.connect.is_none()) {
     local_endpoint_ = local;
     connected_ = !peer_.is_none();
     reactor_.sockets_.push_back(this);
@@ -71,6 +72,10 @@ class SimSocket final : public net::DatagramSocket,
     if (connected_ && receiver_ != nullptr) receiver_->OnPathMtuChanged(mtu);
   }
 
+  void TellOfPeer(const net::PeerNotice& notice) {
+    if (peer_notices_ && receiver_ != nullptr) receiver_->OnPeerNotice(notice);
+  }
+
   void Flush() {
     net::IntrusiveListNode<SimDirtyTag>::Unlink();
     held_.insert(held_.end(), queued().begin(), queued().end());
@@ -122,6 +127,7 @@ class SimSocket final : public net::DatagramSocket,
 
   SimReactor& reactor_;
   const Endpoint peer_;
+  const bool peer_notices_;
   net::DatagramReceiver* receiver_ = nullptr;
   bool open_ = true;
   std::vector<net::Train*> held_;
@@ -177,6 +183,13 @@ void SimReactor::Inject(const Endpoint& from, const Endpoint& to,
 void SimReactor::TellPathMtu(const Endpoint& local, size_t mtu) {
   for (SimSocket* socket : sockets_) {
     if (socket->local_endpoint() == local) socket->TellPathMtu(mtu);
+  }
+}
+
+void SimReactor::TellOfPeer(const Endpoint& local,
+                            const net::PeerNotice& notice) {
+  for (SimSocket* socket : sockets_) {
+    if (socket->local_endpoint() == local) socket->TellOfPeer(notice);
   }
 }
 

@@ -55,6 +55,10 @@ class SimReactor final : private internal::ClockHolder, public net::Reactor {
   // its peer carries `mtu` bytes only.
   void TellPathMtu(const net::Endpoint& local, size_t mtu);
 
+  // As if the network had said that of a peer of the socket that is bound to
+  // `local`.
+  void TellOfPeer(const net::Endpoint& local, const net::PeerNotice& notice);
+
   // As if the sockets' queues in the kernel were full.
   void BlockSends(bool blocked);
 
