@@ -39,14 +39,14 @@ absl::Status CheckMtu(size_t mtu) {
 absl::Status Engine::Init() {
   bssl::UniquePtr<SSL> made(SSL_new(context_.state()->ssl_context()));
   bssl::UniquePtr<BIO> bio = internal::NewDatagramBio(this);
-  if (made == nullptr || bio == nullptr) {
+  if (made == nullptr || bio == nullptr ||
+      !internal::AttachNotes(made.get(), &notes_)) {
     ERR_clear_error();
     return absl::ResourceExhaustedError("out of memory for a DTLS session");
   }
   SSL* ssl = made.get();
   BIO* raw = bio.release();
   SSL_set_bio(ssl, raw, raw);
-  internal::AttachNotes(ssl, &notes_);
   const internal::ContextState& context = *context_.state();
   notes_.mode = context.verification_mode();
   notes_.max_chain_depth = context.max_chain_depth();
@@ -146,7 +146,9 @@ absl::Status Engine::ApplyOverrides(SSL* ssl) {
     absl::StatusOr<std::vector<uint8_t>> wire = internal::AlpnWire(*o.alpn);
     status.Update(wire.status());
     if (wire.ok()) {
-      SSL_set_alpn_protos(ssl, wire->data(), wire->size());
+      if (SSL_set_alpn_protos(ssl, wire->data(), wire->size()) != 0) {
+        status.Update(absl::ResourceExhaustedError("out of memory for ALPN"));
+      }
       notes_.alpn_wire = *std::move(wire);
     }
   }

@@ -5,6 +5,9 @@
 #include <openssl/ssl.h>
 
 #include <array>
+#include <cstdint>
+#include <string>
+#include <utility>
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
@@ -20,12 +23,20 @@ constexpr uint8_t kNoAlert = 0;
 constexpr uint8_t kAlertSent = 1;
 constexpr uint8_t kAlertReceived = 2;
 
-bool AddString(CBB* cbb, const std::string& text) {
-  CBB child;
-  return CBB_add_u24_length_prefixed(cbb, &child) &&
-         CBB_add_bytes(&child, reinterpret_cast<const uint8_t*>(text.data()),
-                       text.size()) &&
-         CBB_flush(cbb);
+// What three bytes can count.
+constexpr size_t kMaxStringBytes = 0xffffff;
+
+// Not BoringSSL's CBB, which may get no memory.
+void AddInteger(std::string* out, uint64_t value, int bytes) {
+  for (int i = bytes - 1; i >= 0; --i) {
+    out->push_back(static_cast<char>(value >> (8 * i)));
+  }
+}
+
+void AddString(std::string* out, absl::string_view text) {
+  text = text.substr(0, kMaxStringBytes);
+  AddInteger(out, text.size(), 3);
+  out->append(text.data(), text.size());
 }
 
 bool GetString(CBS* cbs, std::string* text) {
@@ -116,26 +127,23 @@ absl::StatusOr<VerificationErrorCode> ParseVerificationErrorId(
 }
 
 void SetErrorDetail(absl::Status* status, const ErrorDetail& detail) {
-  bssl::ScopedCBB cbb;
-  CBB_init(cbb.get(), 256);
-  CBB_add_u8(cbb.get(), !detail.alert.has_value() ? kNoAlert
-                        : detail.alert_received   ? kAlertReceived
-                                                  : kAlertSent);
-  CBB_add_u8(cbb.get(), detail.alert.value_or(0));
-  AddString(cbb.get(), detail.limit);
-  CBB_add_u16(cbb.get(),
-              static_cast<uint16_t>(detail.verification_errors.size()));
+  std::string out;
+  AddInteger(&out,
+             !detail.alert.has_value() ? kNoAlert
+             : detail.alert_received   ? kAlertReceived
+                                       : kAlertSent,
+             1);
+  AddInteger(&out, detail.alert.value_or(0), 1);
+  AddString(&out, detail.limit);
+  AddInteger(&out, static_cast<uint16_t>(detail.verification_errors.size()), 2);
   for (const VerificationError& error : detail.verification_errors) {
-    CBB_add_u8(cbb.get(), static_cast<uint8_t>(error.code));
-    CBB_add_u16(cbb.get(), static_cast<uint16_t>(error.depth));
-    AddString(cbb.get(), error.subject);
-    AddString(cbb.get(), error.certificate);
-    AddString(cbb.get(), error.message);
+    AddInteger(&out, static_cast<uint8_t>(error.code), 1);
+    AddInteger(&out, static_cast<uint16_t>(error.depth), 2);
+    AddString(&out, error.subject);
+    AddString(&out, error.certificate);
+    AddString(&out, error.message);
   }
-  status->SetPayload(kTypeUrl,
-                     absl::Cord(absl::string_view(
-                         reinterpret_cast<const char*>(CBB_data(cbb.get())),
-                         CBB_len(cbb.get()))));
+  status->SetPayload(kTypeUrl, absl::Cord(absl::string_view(out)));
 }
 
 std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status) {

@@ -207,16 +207,22 @@ absl::Status CompiledPolicy::Init() {
 }
 
 bool CompiledPolicy::ApplyTo(SSL* ssl) const {
+  if (SSL_set_session_id_context(ssl, rules_digest_.data(),
+                                 rules_digest_.size()) != 1) {
+    return false;
+  }
   bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> names(sk_CRYPTO_BUFFER_new_null());
   if (names == nullptr) return false;
   for (const std::string& name : verifier_.front().anchor_names()) {
     bssl::UniquePtr<CRYPTO_BUFFER> buffer(CRYPTO_BUFFER_new(
         reinterpret_cast<const uint8_t*>(name.data()), name.size(), nullptr));
-    if (!bssl::PushToStack(names.get(), std::move(buffer))) return false;
+    if (buffer == nullptr ||
+        !bssl::PushToStack(names.get(), std::move(buffer))) {
+      return false;
+    }
   }
   SSL_set0_client_CAs(ssl, names.release());
-  return SSL_set_session_id_context(ssl, rules_digest_.data(),
-                                    rules_digest_.size()) == 1;
+  return true;
 }
 
 bool CompiledPolicy::Tolerates(const VerificationError& error,
@@ -233,12 +239,18 @@ CompiledPolicy::Judgement CompiledPolicy::JudgeChain(
     const STACK_OF(CRYPTO_BUFFER) * chain,
     const PeerVerifier::Demands& demands) const {
   Judgement judgement;
-  const PeerIdentity peer = IdentityOf(chain);
+  bool whole = true;
+  const PeerIdentity peer = IdentityOf(chain, &whole);
   for (VerificationError& error : verifier_.front().Verify(chain, demands)) {
     (Tolerates(error, peer) ? judgement.tolerated : judgement.errors)
         .push_back(std::move(error));
   }
   if (peer.chain.empty()) return judgement;
+  if (!whole) {
+    // It may have a name that is denied.
+    judgement.refusals.push_back(ErrorOf(VerificationErrorCode::kUnspecified,
+                                         peer, "its names cannot be read"));
+  }
   if (!(spki_pins_.empty() && certificate_pins_.empty()) &&
       !spki_pins_.contains(peer.spki_fingerprint) &&
       !certificate_pins_.contains(peer.fingerprint)) {

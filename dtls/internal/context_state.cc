@@ -146,8 +146,9 @@ absl::Status ContextState::Init(const ProtocolOptions& options,
   key_log_ = options.key_log;
   context_.reset(SSL_CTX_new(DTLS_method()));
   SSL_CTX* ctx = context_.get();
-  if (ctx == nullptr) return absl::ResourceExhaustedError("out of memory");
-  SSL_CTX_set_ex_data(ctx, ContextIndex(), this);
+  if (ctx == nullptr || SSL_CTX_set_ex_data(ctx, ContextIndex(), this) != 1) {
+    return absl::ResourceExhaustedError("out of memory");
+  }
   SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION);
   SSL_CTX_set_max_proto_version(ctx, DTLS1_2_VERSION);
   SSL_CTX_set_options(ctx, SSL_OP_NO_QUERY_MTU);

@@ -3,6 +3,7 @@
 #include <openssl/bio.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
 
 namespace cordon::dtls::internal {
@@ -36,21 +37,31 @@ long Control(BIO*, int command, long, void*) {
   return command == BIO_CTRL_FLUSH ? 1 : 0;
 }
 
+// Null if there is no memory for it; the next call may have some.
 const BIO_METHOD* Method() {
-  static const BIO_METHOD* const method = [] {
-    BIO_METHOD* m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "cordon datagram");
-    BIO_meth_set_read(m, Read);
-    BIO_meth_set_write(m, Write);
-    BIO_meth_set_ctrl(m, Control);
+  static std::atomic<BIO_METHOD*> method = nullptr;
+  if (const BIO_METHOD* made = method.load(std::memory_order_acquire)) {
+    return made;
+  }
+  BIO_METHOD* const m = BIO_meth_new(BIO_TYPE_SOURCE_SINK, "cordon datagram");
+  if (m == nullptr) return nullptr;
+  BIO_meth_set_read(m, Read);
+  BIO_meth_set_write(m, Write);
+  BIO_meth_set_ctrl(m, Control);
+  BIO_METHOD* others = nullptr;
+  if (method.compare_exchange_strong(others, m, std::memory_order_acq_rel)) {
     return m;
-  }();
-  return method;
+  }
+  BIO_meth_free(m);
+  return others;
 }
 
 }  // namespace
 
 bssl::UniquePtr<BIO> NewDatagramBio(DatagramTransport* transport) {
-  bssl::UniquePtr<BIO> bio(BIO_new(Method()));
+  const BIO_METHOD* const method = Method();
+  if (method == nullptr) return nullptr;
+  bssl::UniquePtr<BIO> bio(BIO_new(method));
   if (bio == nullptr) return nullptr;
   BIO_set_data(bio.get(), transport);
   BIO_set_init(bio.get(), 1);

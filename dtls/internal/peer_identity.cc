@@ -36,10 +36,12 @@ absl::Time TimeOf(const ASN1_TIME* time, absl::Time otherwise) {
   return absl::FromUnixSeconds(seconds);
 }
 
-void AddNames(X509* certificate, PeerIdentity* identity) {
+// False if it has names that cannot be read.
+bool AddNames(X509* certificate, PeerIdentity* identity) {
+  int found = 0;
   bssl::UniquePtr<GENERAL_NAMES> names(static_cast<GENERAL_NAMES*>(
-      X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
-  if (names == nullptr) return;
+      X509_get_ext_d2i(certificate, NID_subject_alt_name, &found, nullptr)));
+  if (names == nullptr) return found == -1;
   auto text = [](const ASN1_STRING* s) {
     return std::string(reinterpret_cast<const char*>(ASN1_STRING_get0_data(s)),
                        static_cast<size_t>(ASN1_STRING_length(s)));
@@ -63,6 +65,7 @@ void AddNames(X509* certificate, PeerIdentity* identity) {
               .AddressToString());
     }
   }
+  return true;
 }
 
 }  // namespace
@@ -108,8 +111,9 @@ absl::StatusOr<std::string> ParseFingerprint(absl::string_view text) {
   return absl::HexStringToBytes(hex);
 }
 
-PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain) {
+PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain, bool* whole) {
   PeerIdentity identity;
+  bool read = true;
   for (size_t i = 0; chain != nullptr && i < sk_CRYPTO_BUFFER_num(chain); ++i) {
     CRYPTO_BUFFER* buffer = sk_CRYPTO_BUFFER_value(chain, i);
     identity.chain.emplace_back(
@@ -117,7 +121,10 @@ PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain) {
         CRYPTO_BUFFER_len(buffer));
     if (i > 0) continue;
     bssl::UniquePtr<X509> leaf(X509_parse_from_buffer(buffer));
-    if (leaf == nullptr) continue;
+    if (leaf == nullptr) {
+      read = false;
+      continue;
+    }
     identity.subject = SubjectOf(leaf.get());
     identity.issuer = ReadableName(X509_get_issuer_name(leaf.get()));
     const ASN1_INTEGER* serial = X509_get0_serialNumber(leaf.get());
@@ -130,9 +137,10 @@ PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain) {
         TimeOf(X509_get0_notBefore(leaf.get()), absl::InfinitePast());
     identity.not_after =
         TimeOf(X509_get0_notAfter(leaf.get()), absl::InfiniteFuture());
-    AddNames(leaf.get(), &identity);
+    read = AddNames(leaf.get(), &identity);
   }
   ERR_clear_error();
+  if (whole != nullptr) *whole = read;
   return identity;
 }
 

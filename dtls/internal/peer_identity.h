@@ -15,8 +15,11 @@
 
 namespace cordon::dtls::internal {
 
-// Who the chain says that the peer is, without `errors`.
-PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain);
+// Who the chain says that the peer is, without `errors`. `*whole`, if it is
+// given, becomes false if something of the peer's own certificate cannot be
+// read, or there is no memory for it.
+PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain,
+                        bool* whole = nullptr);
 
 // "CN=device1, O=Example".
 std::string SubjectOf(const X509* certificate);

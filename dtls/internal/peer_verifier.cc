@@ -198,7 +198,10 @@ void JudgeChain(const STACK_OF(X509) * chain, int max_depth,
       AddError(errors, VerificationErrorCode::kWeakSignature, i, certificate,
                "it is signed with MD5 or SHA-1");
     }
-    if (!blocked.empty() && blocked.contains(FingerprintOf(certificate))) {
+    if (blocked.empty()) continue;
+    // Empty if there is no memory for it.
+    const std::string fingerprint = FingerprintOf(certificate);
+    if (fingerprint.empty() || blocked.contains(fingerprint)) {
       AddError(errors, VerificationErrorCode::kBlocked, i, certificate,
                "it is on the block list");
     }
@@ -328,6 +331,16 @@ absl::StatusOr<PeerVerifier> PeerVerifier::Create(
   }
   X509_VERIFY_PARAM_set_flags(X509_STORE_get0_param(verifier.store_.get()),
                               flags);
+  // What they say is read now: whether they are good for anything is decided
+  // once, and memory may be short when a peer comes.
+  const STACK_OF(X509_OBJECT)* objects =
+      X509_STORE_get0_objects(verifier.store_.get());
+  for (size_t i = 0; i < sk_X509_OBJECT_num(objects); ++i) {
+    X509* const anchor =
+        X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
+    if (anchor != nullptr) X509_check_purpose(anchor, -1, 0);
+  }
+  ERR_clear_error();
   return verifier;
 }
 
@@ -350,13 +363,14 @@ std::vector<VerificationError> PeerVerifier::Verify(
   for (size_t i = 0; chain != nullptr && i < sk_CRYPTO_BUFFER_num(chain); ++i) {
     bssl::UniquePtr<X509> certificate(
         X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(chain, i)));
-    if (certificate == nullptr) {
+    // Were one missing another would be taken for the peer's own.
+    if (certificates == nullptr || certificate == nullptr ||
+        !bssl::PushToStack(certificates.get(), std::move(certificate))) {
       ERR_clear_error();
       AddError(&errors, VerificationErrorCode::kUnspecified,
                static_cast<int>(i), nullptr, "it cannot be read");
       return errors;
     }
-    bssl::PushToStack(certificates.get(), std::move(certificate));
   }
   if (sk_X509_num(certificates.get()) == 0) return {NoCertificateError()};
 
@@ -367,19 +381,26 @@ std::vector<VerificationError> PeerVerifier::Verify(
                           certificates.get()) != 1 ||
       X509_STORE_CTX_set_default(context.get(), peer_ == Peer::kServer
                                                     ? "ssl_server"
-                                                    : "ssl_client") != 1) {
+                                                    : "ssl_client") != 1 ||
+      X509_STORE_CTX_set_ex_data(context.get(), 0, &errors) != 1) {
     ERR_clear_error();
     AddError(&errors, VerificationErrorCode::kUnspecified, 0, leaf,
              "it cannot be verified");
     return errors;
   }
-  X509_STORE_CTX_set_ex_data(context.get(), 0, &errors);
   X509_STORE_CTX_set_verify_cb(context.get(), Collect);
   X509_STORE_CTX_set_time(context.get(), 0, absl::ToTimeT(demands.now));
-  if (X509_verify_cert(context.get()) != 1 && errors.empty()) {
-    AddError(
-        &errors, VerificationErrorCode::kUnspecified, 0, leaf,
-        X509_verify_cert_error_string(X509_STORE_CTX_get_error(context.get())));
+  if (X509_verify_cert(context.get()) != 1) {
+    // It may have been given up, for want of memory for example, before it came
+    // to worse than what it has reported.
+    const int last = X509_STORE_CTX_get_error(context.get());
+    if (std::none_of(errors.begin(), errors.end(),
+                     [last](const VerificationError& error) {
+                       return error.code == CodeOf(last);
+                     })) {
+      AddError(&errors, VerificationErrorCode::kUnspecified, 0, leaf,
+               X509_verify_cert_error_string(last));
+    }
   }
   const STACK_OF(X509)* built = X509_STORE_CTX_get0_chain(context.get());
   JudgeChain(built == nullptr ? certificates.get() : built,

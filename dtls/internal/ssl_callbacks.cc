@@ -131,8 +131,8 @@ int ProvideCertificate(SSL* ssl, void*) {
 
 }  // namespace
 
-void AttachNotes(SSL* ssl, HandshakeNotes* notes) {
-  SSL_set_ex_data(ssl, NotesIndex(), notes);
+bool AttachNotes(SSL* ssl, HandshakeNotes* notes) {
+  return SSL_set_ex_data(ssl, NotesIndex(), notes) == 1;
 }
 
 ScopedTime::ScopedTime(absl::Time now)
@@ -229,6 +229,8 @@ ssl_verify_result_t VerifyCallback(SSL* ssl, uint8_t* out_alert) {
 }
 
 void InstallCallbacks(SSL_CTX* ctx, const ContextState& state) {
+  // The first call needs memory, which may be short later.
+  NotesIndex();
   SSL_CTX_set_current_time_cb(ctx, CurrentTime);
   SSL_CTX_set_info_callback(ctx, Info);
   SSL_CTX_set_cert_cb(ctx, ProvideCertificate, nullptr);

@@ -75,8 +75,8 @@ struct HandshakeNotes {
   int alert_received = -1;
 };
 
-// `notes` must outlive `ssl`.
-void AttachNotes(SSL* ssl, HandshakeNotes* notes);
+// `notes` must outlive `ssl`. False if there is no memory for it.
+bool AttachNotes(SSL* ssl, HandshakeNotes* notes);
 
 void InstallCallbacks(SSL_CTX* ctx, const ContextState& state);
 // For SSL_CTX_set_tlsext_ticket_key_cb.

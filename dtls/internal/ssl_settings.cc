@@ -57,6 +57,11 @@ absl::StatusOr<LoadedCertificate> LoadForUse(const Certificate& certificate,
   LoadedCertificate loaded;
   for (const bssl::UniquePtr<X509>& c : *chain) {
     loaded.chain.push_back(ToBuffer(c.get()));
+    if (loaded.chain.back() == nullptr) {
+      ERR_clear_error();
+      return absl::ResourceExhaustedError(
+          absl::StrCat("out of memory for ", what));
+    }
   }
   loaded.leaf = std::move(chain->front());
 

@@ -1,0 +1,257 @@
+// Wherever BoringSSL gets no memory, the session that wanted it ends in order,
+// nothing that should be refused is accepted, and the others go on.
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "cordon/dtls/context.h"
+#include "cordon/dtls/credentials.h"
+#include "cordon/dtls/engine.h"
+#include "cordon/dtls/internal/compiled_policy.h"
+#include "cordon/dtls/options.h"
+#include "cordon/dtls/policy.h"
+#include "cordon/dtls/verification.h"
+#include "cordon/net/task/status_macros.h"
+#include "cordon/testing/certs/certs.h"
+#include "cordon/testing/engine_pair/engine_pair.h"
+#include "cordon/testing/failing_allocations/failing_allocations.h"
+#include "cordon/testing/served_listener/served_listener.h"
+#include "gtest/gtest.h"
+
+namespace cordon::dtls {
+namespace {
+
+using ::cordon::testing::AllocationFailure;
+using ::cordon::testing::EnginePair;
+using ::cordon::testing::EngineSide;
+using ::cordon::testing::ServedListener;
+
+// More than any handshake takes.
+constexpr uint64_t kEnough = 20'000;
+constexpr uint64_t kAllThatFollow = ~uint64_t{0};
+
+bool IsOver(const EngineSide& side) {
+  return side.state() == EngineState::kConnected ||
+         side.state() == EngineState::kFailed ||
+         side.state() == EngineState::kClosed;
+}
+
+class MemoryExhaustionTest : public ::testing::TestWithParam<bool> {
+ protected:
+  MemoryExhaustionTest() {
+    server_context_ = Context::Server(pair_.server_options).value();
+    client_context_ = Context::Client(pair_.client_options).value();
+  }
+
+  // One handshake, in which one side's allocations fail from the `first` one
+  // on, `count` of them. False if it did not take so many.
+  bool Handshake(uint64_t first, uint64_t count) {
+    AllocationFailure failure(first, count);
+    failure.Pause();
+    pair_.server = {};
+    pair_.client = {};
+    for (EngineSide* side : {&pair_.server, &pair_.client}) {
+      const bool is_server = side == &pair_.server;
+      if (is_server == server_fails()) failure.Continue();
+      absl::StatusOr<std::unique_ptr<Engine>> engine =
+          Engine::Create(is_server ? *server_context_ : *client_context_,
+                         is_server ? pair_.server_engine : pair_.client_engine);
+      if (engine.ok()) {
+        side->engine = *std::move(engine);
+        side->engine->Start(pair_.now, side->output);
+      }
+      failure.Pause();
+      if (!engine.ok()) {
+        EXPECT_TRUE(failure.happened()) << engine.status();
+        return failure.happened();
+      }
+    }
+    // With its timers, for as long as a handshake may take.
+    const absl::Time end = pair_.now + absl::Seconds(40);
+    while (!IsOver(pair_.server) || !IsOver(pair_.client)) {
+      Carry(pair_.client, pair_.server, server_fails(), failure);
+      Carry(pair_.server, pair_.client, !server_fails(), failure);
+      if (!pair_.client.output.sent.empty() ||
+          !pair_.server.output.sent.empty()) {
+        continue;
+      }
+      const absl::Time next = std::min(pair_.client.engine->NextDeadline(),
+                                       pair_.server.engine->NextDeadline());
+      if (next > end) break;
+      pair_.now = std::max(pair_.now, next);
+      Tick(pair_.client, !server_fails(), failure);
+      Tick(pair_.server, server_fails(), failure);
+    }
+    const EngineSide& poor = server_fails() ? pair_.server : pair_.client;
+    EXPECT_TRUE(IsOver(poor)) << first;
+    if (poor.state() == EngineState::kFailed) {
+      EXPECT_FALSE(poor.engine->error().ok());
+    }
+    return failure.happened();
+  }
+  bool server_fails() const { return GetParam(); }
+
+  EnginePair pair_;
+  std::optional<Context> server_context_;
+  std::optional<Context> client_context_;
+
+ private:
+  void Carry(EngineSide& from, EngineSide& to, bool fails,
+             AllocationFailure& failure) {
+    for (testing::Bytes& datagram : from.output.Take()) {
+      if (fails) failure.Continue();
+      to.engine->Receive(absl::MakeSpan(datagram), pair_.now, to.output);
+      failure.Pause();
+    }
+  }
+  void Tick(EngineSide& side, bool fails, AllocationFailure& failure) {
+    if (fails) failure.Continue();
+    side.engine->OnTimeout(pair_.now, side.output);
+    failure.Pause();
+  }
+};
+
+TEST_P(MemoryExhaustionTest, AHandshakeEndsInOrderWhateverGetsNoMemory) {
+  uint64_t first = 1;
+  size_t failed = 0;
+  for (; Handshake(first, 1); ++first) {
+    ASSERT_LT(first, kEnough);
+    const EngineSide& poor = server_fails() ? pair_.server : pair_.client;
+    if (poor.engine == nullptr || poor.state() == EngineState::kFailed) {
+      ++failed;
+    }
+    if (first % 50 == 0) {
+      // There is memory again.
+      EXPECT_FALSE(Handshake(kEnough, 1));
+      ASSERT_TRUE(pair_.connected());
+      EXPECT_EQ(pair_.Carry(pair_.client, pair_.server, "text"), "text");
+    }
+  }
+  EXPECT_TRUE(pair_.connected());
+  EXPECT_GT(first, 100U);
+  EXPECT_GT(failed, first / 2);
+}
+
+TEST_P(MemoryExhaustionTest, SoItDoesIfThereIsNoneLeft) {
+  for (uint64_t first = 1; Handshake(first, kAllThatFollow); first += 7) {
+    ASSERT_LT(first, kEnough);
+    EXPECT_FALSE(pair_.server.engine != nullptr &&
+                 pair_.client.engine != nullptr && pair_.connected());
+  }
+}
+
+// Nobody is let in because he could not be looked at.
+class RefusalTest : public MemoryExhaustionTest {
+ protected:
+  // The side that judges lacks memory; `certificate` is what it has to judge.
+  void ExpectRefused(const Certificate& certificate,
+                     const VerificationOptions& verification) {
+    if (server_fails()) {
+      pair_.server_options.verification = verification;
+      pair_.server_options.verification.mode = PeerVerification::kVerify;
+      pair_.server_options.client_trust = EnginePair::Authority().trust();
+      pair_.client_options.certificate = certificate;
+    } else {
+      pair_.client_options.verification = verification;
+      pair_.server_options.certificates = {certificate};
+    }
+    server_context_ = Context::Server(pair_.server_options).value();
+    client_context_ = Context::Client(pair_.client_options).value();
+    uint64_t first = 1;
+    for (; Handshake(first, 1); ++first) {
+      ASSERT_LT(first, kEnough);
+      const EngineSide& judge = server_fails() ? pair_.server : pair_.client;
+      if (judge.engine == nullptr) continue;
+      ASSERT_NE(judge.state(), EngineState::kConnected) << first;
+    }
+    EXPECT_GT(first, 100U);
+  }
+};
+
+TEST_P(RefusalTest, OfAnIssuerThatIsNotKnown) {
+  const testing::TestAuthority other("Another CA");
+  ExpectRefused(other.Issue({.dns_names = {"localhost"}}), {});
+}
+
+TEST_P(RefusalTest, OfACertificateThatIsBlocked) {
+  const Certificate blocked =
+      EnginePair::Authority().IssueAuthority("Below").Issue(
+          {.dns_names = {"localhost"}});
+  VerificationOptions verification;
+  verification.blocked = {FingerprintOf(blocked.chain_pem).value()};
+  ExpectRefused(blocked, verification);
+}
+
+// What it may be is no reason not to look for what it may not be.
+TEST_P(RefusalTest, OfWhatIsWrongBesideWhatIsIgnored) {
+  const testing::TestAuthority other("Another CA");
+  VerificationOptions verification;
+  verification.ignored = {{VerificationErrorCode::kExpired, ""}};
+  ExpectRefused(
+      other.Issue({.dns_names = {"localhost"},
+                   .not_after = absl::FromUnixSeconds(1'600'000'001)}),
+      verification);
+}
+
+// Clients have no policies.
+class PolicyRefusalTest : public RefusalTest {};
+
+TEST_P(PolicyRefusalTest, OfANameThatIsDenied) {
+  Policy policy;
+  policy.client_certificate = PeerVerification::kVerify;
+  policy.trust = EnginePair::Authority().trust();
+  policy.denied_names = {"dns:localhost"};
+  pair_.server_engine.policy =
+      internal::CompiledPolicy::Compile(policy, 1).value();
+  ExpectRefused(EnginePair::Authority().Issue({.dns_names = {"localhost"}}),
+                {});
+}
+
+INSTANTIATE_TEST_SUITE_P(Server, PolicyRefusalTest, ::testing::Values(true));
+
+INSTANTIATE_TEST_SUITE_P(Sides, RefusalTest, ::testing::Bool(),
+                         [](const auto& param) {
+                           return param.param ? "Server" : "Client";
+                         });
+
+INSTANTIATE_TEST_SUITE_P(Sides, MemoryExhaustionTest, ::testing::Bool(),
+                         [](const auto& param) {
+                           return param.param ? "Server" : "Client";
+                         });
+
+// Through a listener: one client after the other comes at a time at which there
+// is no memory for this or that, on either side.
+TEST(MemoryExhaustionListenerTest, TheOthersGoOn) {
+  ServedListener world;
+  const absl::Status status = world.Run([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(Connection steady, co_await world.Connect());
+    uint64_t refused = 0;
+    bool happened = true;
+    for (uint64_t first = 1; happened; first += 23) {
+      if (first > kEnough) co_return absl::InternalError("it never ends");
+      {
+        AllocationFailure failure(first, 1);
+        absl::StatusOr<Connection> poor = co_await world.Connect();
+        happened = failure.happened();
+        if (!poor.ok()) ++refused;
+        EXPECT_TRUE(poor.ok() || happened) << poor.status();
+      }
+      CO_RETURN_IF_ERROR(
+          co_await ServedListener::Ask(steady, absl::StrCat(first)));
+    }
+    EXPECT_GT(refused, 10U);
+    CO_ASSIGN_OR_RETURN(Connection late, co_await world.Connect());
+    co_return co_await ServedListener::Ask(late, "there is memory again");
+  });
+  EXPECT_TRUE(status.ok()) << status;
+}
+
+}  // namespace
+}  // namespace cordon::dtls
