@@ -88,9 +88,9 @@ class DatagramReceiver {
   // The network said that the path to this socket's peer carries packets of at
   // most `mtu` bytes, likewise; the system's limits for such a claim apply.
   virtual void OnPathMtuChanged(size_t mtu) { (void)mtu; }
-  // Unconnected sockets that were opened with `peer_notices` only. A value that
-  // no path has is not passed on: less than 552 bytes over IPv4, 1280 over
-  // IPv6.
+  // Unconnected sockets that were opened with `peer_notices` only. Less than
+  // any path carries is not believed: over IPv4 552 bytes are the least, and
+  // over IPv6 a notice of less than 1280 is not passed on.
   virtual void OnPeerNotice(const PeerNotice& notice) { (void)notice; }
 };
 
