@@ -4,11 +4,15 @@
 //   bazel build --config=opt //testing/bench:compare
 //   bazel-bin/testing/bench/compare --output=testing/bench/RESULTS.md
 //
-// Run from the root of the workspace.
-#include <csignal>
+// `bench --compare` does the same.
+#include <unistd.h>
+
 #include <cstdio>
+#include <cstdlib>
+#include <filesystem>
 #include <fstream>
 #include <limits>
+#include <map>
 #include <memory>
 #include <string>
 #include <utility>
@@ -20,16 +24,20 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "cordon/testing/bench/results.h"
 #include "cordon/testing/bench/sample.h"
+#include "cordon/testing/bench/server_process.h"
 #include "cordon/testing/certs/certs.h"
 #include "cordon/testing/process/process.h"
 
 ABSL_FLAG(int, rounds, 5, "How often each load is measured.");
-ABSL_FLAG(absl::Duration, duration, absl::Seconds(2),
+ABSL_FLAG(absl::Duration, duration, absl::Seconds(1),
           "How long each load is measured.");
 ABSL_FLAG(int, idle_sessions, 10'000, "How many idle sessions there are.");
+ABSL_FLAG(int, crowd, 100'000,
+          "How many idle sessions there are in the largest crowd.");
 ABSL_FLAG(std::string, only, "", "Only the loads whose names contain this.");
 ABSL_FLAG(std::string, output, "",
           "The file that the results are written to; they are printed, too.");
@@ -39,20 +47,27 @@ namespace {
 
 using testing::Process;
 using testing::Runfile;
+using Words = std::vector<std::string>;
 
 struct Server {
   std::string name;
-  std::vector<std::string> command;
+  Words command;
   bool plain = false;
-  bool trains = false;
+  std::string cores = "0";
+  // Sessions that are open beside the load.
+  int idle_sessions = 0;
+  // Programs that run beside it.
+  std::vector<Words> guests = {};
 };
 
-struct LoadKind {
-  std::string name;
-  std::vector<std::string> flags;
-  bool plain = false;  // Servers without DTLS take it, too.
-  bool others = true;  // Not of interest to us alone.
-  bool fresh = false;  // Wants a server that has just been started.
+// One measurement of each round.
+struct Step {
+  const Server* server = nullptr;
+  std::string load;  // by the name that `Samples` has for it
+  Words flags = {};
+  std::string cores = "1";  // the generator's
+  // In the first round only, with a server that has just been started.
+  bool once = false;
 };
 
 [[noreturn]] void Die(const std::string& what) {
@@ -60,71 +75,100 @@ struct LoadKind {
   std::exit(1);
 }
 
-std::vector<std::string> On(const char* core,
-                            std::vector<std::string> command) {
-  std::vector<std::string> pinned = {"taskset", "-c", core};
-  pinned.insert(pinned.end(), command.begin(), command.end());
-  return pinned;
+// One address has ports for some 28,000 sessions; the crowd needs more, and
+// what it leaves must do for all others.
+Words Generator() {
+  return {Runfile("tools/bench/bench"),
+          "--ciphers=ECDHE-ECDSA-AES128-GCM-SHA256", "--groups=P-256",
+          "--source_addresses=16"};
 }
 
-// A server that runs until it is destroyed.
-class Running {
+Words With(Words words, const Words& more) {
+  words.insert(words.end(), more.begin(), more.end());
+  return words;
+}
+
+// The servers of a comparison, each of which is started when it is first
+// needed.
+class Cast {
  public:
-  explicit Running(const Server& server) : process_(On("0", server.command)) {
-    constexpr char kAnnouncement[] = "listening on ";
-    if (!process_.WaitForOutput(kAnnouncement) ||
-        !process_.WaitForOutput("\n")) {
-      Die(absl::StrCat(server.name, " does not start: ", process_.output()));
+  // Null if it does not work, which is told.
+  ServerProcess* Of(const Server& server) {
+    auto [at, first] = running_.try_emplace(&server, nullptr);
+    if (first) at->second = Start(server);
+    ServerProcess* process = at->second.get();
+    if (process == nullptr) return nullptr;
+    if (const absl::Status status = process->Tend(); !status.ok()) {
+      Tell(server, status);
+      return nullptr;
     }
-    const std::string& output = process_.output();
-    const size_t begin =
-        output.rfind(kAnnouncement) + sizeof(kAnnouncement) - 1;
-    address_ = output.substr(begin, output.find('\n', begin) - begin);
+    return process;
   }
 
-  const std::string& address() const { return address_; }
-  pid_t pid() const { return process_.pid(); }
+  static std::unique_ptr<ServerProcess> Start(const Server& server) {
+    absl::StatusOr<std::unique_ptr<ServerProcess>> process =
+        ServerProcess::Start(server.cores, server.command);
+    absl::Status status = process.status();
+    if (status.ok() && server.idle_sessions > 0) {
+      status = (*process)->OpenIdle(server.idle_sessions, On("1", Generator()));
+    }
+    for (const Words& guest : server.guests) {
+      if (status.ok()) status = (*process)->Attach(On("1", guest));
+    }
+    if (status.ok()) return *std::move(process);
+    Tell(server, status);
+    return nullptr;
+  }
 
  private:
-  Process process_;
-  std::string address_;
+  // The others go on: this takes some minutes.
+  static void Tell(const Server& server, const absl::Status& status) {
+    std::fprintf(stderr, "compare: %s: %s\n", server.name.c_str(),
+                 std::string(status.message()).c_str());
+  }
+
+  std::map<const Server*, std::unique_ptr<ServerProcess>> running_;
 };
 
-Sample Measure(const Running& running, const Server& server,
-               const LoadKind& load) {
-  std::vector<std::string> command = {
-      Runfile("tools/bench/bench"),
-      running.address(),
-      "--json",
-      "--noprogress",
-      "--warmup=300ms",
-      absl::StrCat("--duration=",
-                   absl::FormatDuration(absl::GetFlag(FLAGS_duration))),
-      absl::StrCat("--server_pid=", running.pid()),
-      "--ciphers=ECDHE-ECDSA-AES128-GCM-SHA256",
-      "--groups=P-256"};
-  command.insert(command.end(), load.flags.begin(), load.flags.end());
-  if (server.trains) command.emplace_back("--gro");
+Sample Measure(const ServerProcess* running, const Step& step) {
+  constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
+  constexpr Sample kNothing = {kNone, kNone, kNone, kNone, kNone, kNone};
+  if (running == nullptr) return kNothing;
+  const Server& server = *step.server;
+  Words command =
+      With(Generator(),
+           {running->address(), "--json", "--noprogress", "--warmup=200ms",
+            absl::StrCat("--duration=",
+                         absl::FormatDuration(absl::GetFlag(FLAGS_duration))),
+            absl::StrCat("--server_pid=", running->pid())});
+  command = With(std::move(command), step.flags);
   if (server.plain) command.emplace_back("--plain");
-  Process bench(On("1", std::move(command)));
+  Process bench(On(step.cores, std::move(command)));
   bench.CloseInput();
   const int code = bench.Wait();
   const absl::StatusOr<Sample> sample = ParseSample(bench.output());
   if (code != 0 || !sample.ok()) {
-    // The others go on: this takes some minutes.
     std::fprintf(stderr, "compare: %s, %s: %s\n", server.name.c_str(),
-                 load.name.c_str(), bench.output().c_str());
-    constexpr double kNone = std::numeric_limits<double>::quiet_NaN();
-    return {kNone, kNone, kNone, kNone, kNone};
+                 step.load.c_str(), bench.output().c_str());
+    return kNothing;
   }
   std::fprintf(stderr,
-               "%-16s %-44s %8.2f us %9.0f /s  p99 %7.0f us  %.4f lost\n",
-               load.name.c_str(), server.name.c_str(), sample->cpu_us,
+               "%-26s %-44s %8.2f us %9.0f /s  p99 %7.0f us  %.4f lost\n",
+               step.load.c_str(), server.name.c_str(), sample->cpu_us,
                sample->per_second, sample->p99_us, sample->lost);
   return *sample;
 }
 
-std::vector<Server> Servers(const testing::TemporaryFolder& folder) {
+// All servers of the tables, and ours in other circumstances.
+struct Servers {
+  std::vector<Server> all;
+  Server among_many;
+  Server in_a_crowd;
+  Server two_reactors;
+  Server watched;
+};
+
+Servers MakeServers(const testing::TemporaryFolder& folder) {
   const testing::TestAuthority authority("Benchmark CA");
   const dtls::Certificate certificate =
       authority.Issue({.common_name = "server", .dns_names = {"localhost"}});
@@ -133,83 +177,118 @@ std::vector<Server> Servers(const testing::TemporaryFolder& folder) {
   auto peer = [](const char* name) {
     return Runfile(absl::StrCat("testing/bench/peers/", name));
   };
-  const std::vector<std::string> ours = {
-      Runfile("tools/echo_server"), "--listen=127.0.0.1:0",
-      absl::StrCat("--cert=", cert), absl::StrCat("--key=", key)};
-  std::vector<std::string> trains = ours;
-  trains.emplace_back("--gro");
+  const Words ours = {Runfile("tools/echo_server"), "--listen=127.0.0.1:0",
+                      absl::StrCat("--cert=", cert),
+                      absl::StrCat("--key=", key)};
+  const std::string control = absl::StrCat("unix:", folder.path(), "/control");
+  const Words cordonctl = {Runfile("tools/cordonctl/cordonctl"),
+                           absl::StrCat("--target=", control)};
   return {
-      {kCordon, ours},
-      {.name = kCordonTrains, .command = trains, .trains = true},
-      {kOpensslConnected, {peer("openssl_connected"), cert, key}},
-      {kOpensslBatched, {peer("openssl_batched"), cert, key}},
-      {kGnutls, {peer("gnutls_batched"), cert, key}},
-      {kUdpBatched, {peer("udp_batched")}, true},
-      {kUdpUring, {peer("udp_uring")}, true},
+      .all = {{kCordon, ours},
+              {kOpensslConnected, {peer("openssl_connected"), cert, key}},
+              {kOpensslBatched, {peer("openssl_batched"), cert, key}},
+              {kGnutls, {peer("gnutls_batched"), cert, key}},
+              {kUdpBatched, {peer("udp_batched")}, true},
+              {kUdpUring, {peer("udp_uring")}, true}},
+      .among_many = {.name = kCordon,
+                     .command = ours,
+                     .idle_sessions = absl::GetFlag(FLAGS_idle_sessions)},
+      .in_a_crowd = {.name = kCordon,
+                     .command = ours,
+                     .idle_sessions = absl::GetFlag(FLAGS_crowd)},
+      .two_reactors = {.name = kCordon,
+                       .command = With(ours, {"--reactors=2"}),
+                       .cores = "0,1"},
+      .watched = {.name = kCordon,
+                  .command = With(ours, {absl::StrCat("--control=", control)}),
+                  .guests = {With(cordonctl, {"sessions", "watch"}),
+                             With(cordonctl, {"stats", "--watch"})}},
   };
 }
 
-std::vector<LoadKind> Loads() {
-  const std::string idle = absl::StrCat(absl::GetFlag(FLAGS_idle_sessions));
-  return {
-      {.name = kHandshake, .flags = {"--load=handshake", "--connections=16"}},
-      {.name = kResume, .flags = {"--load=resume", "--connections=16"}},
-      {.name = kEcho64, .flags = {"--load=echo", "--size=64"}, .plain = true},
-      {.name = kEcho1200,
-       .flags = {"--load=echo", "--size=1200"},
-       .plain = true},
-      {.name = kPaced, .flags = {"--load=paced"}, .plain = true},
-      {.name = kBulk, .flags = {"--load=bulk"}, .plain = true},
-      {.name = kEchoAmongMany,
-       .flags = {"--load=echo", "--size=64",
-                 absl::StrCat("--idle_sessions=", idle)},
-       .others = false},
-      {.name = kIdle,
-       .flags = {"--load=idle", absl::StrCat("--connections=", idle)},
-       .fresh = true},
+std::vector<Step> StepsOfARound(const Servers& servers) {
+  std::vector<Step> steps;
+  auto add = [&](const std::string& load, const Words& flags, bool plain,
+                 bool once = false) {
+    for (const Server& server : servers.all) {
+      if (server.plain && !plain) continue;
+      steps.push_back(
+          {.server = &server, .load = load, .flags = flags, .once = once});
+    }
   };
+  const std::string beside_two = sysconf(_SC_NPROCESSORS_ONLN) > 2 ? "2" : "1";
+  for (const char* peers : {kSingly, kTrains}) {
+    const Words how = absl::string_view(peers) == kSingly
+                          ? Words{"--nogso", "--nogro"}
+                          : Words{"--gso", "--gro"};
+    const Words echo64 = With(how, {"--load=echo", "--size=64"});
+    const Server& ours = servers.all.front();
+    // Next to what they are compared with.
+    steps.push_back({&ours, By(peers, kEcho64), echo64});
+    steps.push_back({&servers.watched, By(peers, kEchoWatched), echo64});
+    steps.push_back({&servers.among_many, By(peers, kEchoAmongMany), echo64});
+    steps.push_back({&servers.in_a_crowd, By(peers, kEchoInACrowd), echo64});
+    steps.push_back({&servers.two_reactors, By(peers, kEchoTwoReactors),
+                     With(echo64, {"--connections=128"}), beside_two});
+    for (const Server& server : servers.all) {
+      if (&server == &ours) continue;
+      steps.push_back({&server, By(peers, kEcho64), echo64});
+    }
+    add(By(peers, kEcho1200), With(how, {"--load=echo", "--size=1200"}), true);
+    add(By(peers, kPaced), With(how, {"--load=paced"}), true);
+    add(By(peers, kBulk), With(how, {"--load=bulk"}), true);
+  }
+  add(kHandshake, {"--load=handshake", "--connections=16"}, false);
+  add(kResume, {"--load=resume", "--connections=16"}, false);
+  add(kHello, {"--load=hello", "--nogso", "--nogro"}, false);
+  add(kIdle,
+      {"--load=idle",
+       absl::StrCat("--connections=", absl::GetFlag(FLAGS_idle_sessions))},
+      false, true);
+  return steps;
+}
+
+void WritePage(const std::string& page) {
+  std::fputs(page.c_str(), stdout);
+  const std::string output = absl::GetFlag(FLAGS_output);
+  if (output.empty()) return;
+  // `bazel run` starts programs elsewhere, and says where it was started.
+  const char* began = std::getenv("BUILD_WORKING_DIRECTORY");
+  const std::filesystem::path path =
+      std::filesystem::path(began == nullptr ? "" : began) / output;
+  std::ofstream file(path);
+  file << page;
+  file.close();
+  if (!file) Die(absl::StrCat("cannot write ", path.string()));
 }
 
 int Main() {
   const testing::TemporaryFolder folder("/tmp");
-  const std::vector<Server> servers = Servers(folder);
-  std::vector<std::unique_ptr<Running>> running;
+  const Servers servers = MakeServers(folder);
   std::vector<std::string> names;
-  for (const Server& server : servers) {
-    running.push_back(std::make_unique<Running>(server));
-    names.push_back(server.name);
-  }
+  for (const Server& server : servers.all) names.push_back(server.name);
+  const Conditions conditions = {
+      .machine = DescribeMachine(),
+      .rounds = absl::GetFlag(FLAGS_rounds),
+      .seconds = absl::ToDoubleSeconds(absl::GetFlag(FLAGS_duration)),
+      .idle_sessions = absl::GetFlag(FLAGS_idle_sessions),
+      .crowd = absl::GetFlag(FLAGS_crowd)};
+  const std::vector<Step> steps = StepsOfARound(servers);
+  Cast cast;
   Samples samples;
-  Conditions conditions;
-  conditions.machine = DescribeMachine();
-  conditions.rounds = absl::GetFlag(FLAGS_rounds);
-  conditions.seconds = absl::ToDoubleSeconds(absl::GetFlag(FLAGS_duration));
-  conditions.idle_sessions = absl::GetFlag(FLAGS_idle_sessions);
   for (int round = 0; round < conditions.rounds; ++round) {
-    for (const LoadKind& load : Loads()) {
-      if (load.name.find(absl::GetFlag(FLAGS_only)) == std::string::npos) {
+    for (const Step& step : steps) {
+      if ((step.once && round > 0) ||
+          step.load.find(absl::GetFlag(FLAGS_only)) == std::string::npos) {
         continue;
       }
-      for (size_t i = 0; i < servers.size(); ++i) {
-        if ((servers[i].plain && !load.plain) || (i > 0 && !load.others) ||
-            (servers[i].trains && !load.plain)) {
-          continue;
-        }
-        std::unique_ptr<Running> fresh;
-        if (load.fresh) fresh = std::make_unique<Running>(servers[i]);
-        samples[servers[i].name][load.name].push_back(
-            Measure(fresh != nullptr ? *fresh : *running[i], servers[i], load));
-      }
+      std::unique_ptr<ServerProcess> fresh;
+      if (step.once) fresh = Cast::Start(*step.server);
+      samples[step.server->name][step.load].push_back(
+          Measure(step.once ? fresh.get() : cast.Of(*step.server), step));
     }
   }
-  const std::string page = ResultsPage(samples, names, conditions);
-  std::fputs(page.c_str(), stdout);
-  if (const std::string path = absl::GetFlag(FLAGS_output); !path.empty()) {
-    std::ofstream file(path);
-    file << page;
-    file.close();
-    if (!file) Die(absl::StrCat("cannot write ", path));
-  }
+  WritePage(ResultsPage(samples, names, conditions));
   return 0;
 }
 

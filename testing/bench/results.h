@@ -10,20 +10,32 @@
 
 namespace cordon::bench {
 
-// The loads of a comparison, by the names that `Samples` has for them.
+// The loads of a comparison.
 inline constexpr char kHandshake[] = "handshake";
 inline constexpr char kResume[] = "resume";
+inline constexpr char kHello[] = "hello";
+inline constexpr char kIdle[] = "idle";
+// These exist once for each kind of peers.
 inline constexpr char kEcho64[] = "echo 64";
 inline constexpr char kEcho1200[] = "echo 1200";
 inline constexpr char kPaced[] = "paced";
 inline constexpr char kBulk[] = "bulk";
-inline constexpr char kIdle[] = "idle";
+// `kEcho64` in other circumstances, of our server alone.
 inline constexpr char kEchoAmongMany[] = "echo among many";
+inline constexpr char kEchoInACrowd[] = "echo in a crowd";
+inline constexpr char kEchoTwoReactors[] = "echo, two reactors";
+inline constexpr char kEchoWatched[] = "echo, watched";
 
-// Its servers.
+// Peers that send and receive each datagram by itself, and peers that send and
+// receive trains.
+inline constexpr char kSingly[] = "singly";
+inline constexpr char kTrains[] = "trains";
+
+// The name that `Samples` has for a load by such peers.
+std::string By(absl::string_view peers, absl::string_view load);
+
+// The servers.
 inline constexpr char kCordon[] = "Cordon";
-// Our server, and peers like ours, receive trains of datagrams whole.
-inline constexpr char kCordonTrains[] = "Cordon, trains both ways";
 inline constexpr char kOpensslConnected[] =
     "OpenSSL, a connected socket per peer, epoll";
 inline constexpr char kOpensslBatched[] =
@@ -37,11 +49,13 @@ inline constexpr char kUdpUring[] = "plain UDP, io_uring, no encryption";
 std::string DescribeMachine();
 
 struct Conditions {
-  std::string machine;
+  std::string machine = {};
   // How it was run.
   int rounds = 0;
   double seconds = 0;
+  // `kIdle` and `kEchoAmongMany`, and `kEchoInACrowd`.
   int idle_sessions = 0;
+  int crowd = 0;
 };
 
 // A page of Markdown: medians of every server, and the ratios that are aimed

@@ -52,6 +52,7 @@ absl::StatusOr<Sample> ParseSample(absl::string_view json) {
   sample.p99_us = Number(json, "p99", kNone);
   sample.bytes = Number(json, "bytes_per_session", kNone);
   sample.lost = Number(json, "lost", 0) / operations;
+  sample.resident = Number(json.substr(usage), "resident_bytes", kNone);
   return sample;
 }
 

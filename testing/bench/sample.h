@@ -19,6 +19,8 @@ struct Sample {
   double p99_us = 0;
   double bytes = 0;  // of memory, for each session
   double lost = 0;   // for each operation
+  // The server's whole resident set, in bytes.
+  double resident = 0;
 };
 
 // From what `bench --json` has printed. kInvalidArgument: it is something else.

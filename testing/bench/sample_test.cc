@@ -16,15 +16,30 @@ TEST(SampleTest, ReadsWhatTheGeneratorPrints) {
   const auto sample = ParseSample(
       "{\"load\":\"echo\",\"operations\":200,\"per_second\":12.5,"
       "\"latency\":{\"p50\":1.5,\"p99\":7.25,\"max\":9},\"lost\":4,"
-      "\"server_usage\":{\"cpu_us_per_operation\":3.5},"
+      "\"server_usage\":{\"cpu_us_per_operation\":3.5,"
+      "\"resident_bytes\":4096,\"resident_growth_bytes\":1},"
       "\"bytes_per_session\":8000.5,"
-      "\"generator_usage\":{\"cpu_us_per_operation\":99}}");
+      "\"generator_usage\":{\"cpu_us_per_operation\":99,"
+      "\"resident_bytes\":1}}");
   ASSERT_TRUE(sample.ok()) << sample.status();
   EXPECT_EQ(sample->cpu_us, 3.5);
   EXPECT_EQ(sample->per_second, 12.5);
   EXPECT_EQ(sample->p99_us, 7.25);
   EXPECT_EQ(sample->bytes, 8000.5);
   EXPECT_EQ(sample->lost, 0.02);
+  EXPECT_EQ(sample->resident, 4096);
+}
+
+TEST(SampleTest, WhatIsNotThereIsNoNumber) {
+  const auto sample =
+      ParseSample("{\"operations\":1,\"server_usage\":{\"cpu_us\":1}}");
+  ASSERT_TRUE(sample.ok()) << sample.status();
+  for (const double figure :
+       {sample->cpu_us, sample->per_second, sample->p99_us, sample->bytes,
+        sample->resident}) {
+    EXPECT_TRUE(std::isnan(figure)) << figure;
+  }
+  EXPECT_EQ(sample->lost, 0);
 }
 
 TEST(SampleTest, AnythingElseIsRefused) {

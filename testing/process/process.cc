@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <system_error>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -169,8 +170,16 @@ std::string TemporaryFolder::Write(const std::string& name,
 std::string Runfile(const std::string& path) {
   const char* root = std::getenv("TEST_SRCDIR");
   const char* workspace = std::getenv("TEST_WORKSPACE");
-  if (root == nullptr || workspace == nullptr) return path;
-  return absl::StrCat(root, "/", workspace, "/", path);
+  if (root != nullptr && workspace != nullptr) {
+    return absl::StrCat(root, "/", workspace, "/", path);
+  }
+  // A program that was started by hand has them beside itself.
+  std::error_code error;
+  const std::filesystem::path self =
+      std::filesystem::read_symlink("/proc/self/exe", error);
+  const std::string beside =
+      absl::StrCat(self.string(), ".runfiles/cordon/", path);
+  return std::filesystem::exists(beside, error) ? beside : path;
 }
 
 int FreeUdpPort() {

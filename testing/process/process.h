@@ -34,6 +34,8 @@ class Process {
   void CloseInput() { input_.Reset(); }
   void Signal(int signal);
   pid_t pid() const { return pid_; }
+  // True when its output has ended, as far as that was read.
+  bool ended() const { return !output_fd_.valid(); }
 
   // Reads until `text` has appeared since the last match, or the program has
   // ended, or `kPatience` is over. True if it has appeared.
@@ -82,7 +84,8 @@ class TemporaryFolder {
   std::string path_;
 };
 
-// The path of a program that the test's `data` names, as "tools/client".
+// The path of a program that the `data` of this test or program names, as
+// "tools/client".
 std::string Runfile(const std::string& path);
 
 // A UDP port of 127.0.0.1 that was free a moment ago, for programs that cannot

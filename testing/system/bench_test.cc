@@ -1,5 +1,6 @@
 // The load generator, with loads of a moment.
 #include <csignal>
+#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -46,7 +47,7 @@ TEST_F(BenchTest, EachLoadRuns) {
   Process server(ServerCommand());
   const std::string address = AddressOf(Started(server));
   for (const char* load :
-       {"handshake", "resume", "echo", "paced", "bulk", "idle"}) {
+       {"handshake", "resume", "echo", "paced", "bulk", "idle", "hello"}) {
     SCOPED_TRACE(load);
     const std::string json = Run(Command(
         address, {absl::StrCat("--load=", load), "--json", "--noprogress",
@@ -82,6 +83,39 @@ TEST_F(BenchTest, ATableForPeople) {
   EXPECT_FALSE(absl::StrContains(table, "server")) << table;
 }
 
+// Peers that know no offload: what is echoed is checked all the same.
+TEST_F(BenchTest, MessagesThatLeaveSingly) {
+  Process server(ServerCommand());
+  const std::string address = AddressOf(Started(server));
+  for (const char* load : {"echo", "bulk", "hello"}) {
+    SCOPED_TRACE(load);
+    const std::string json =
+        Run(Command(address, {absl::StrCat("--load=", load), "--nogso",
+                              "--nogro", "--json", "--noprogress"}));
+    EXPECT_TRUE(absl::StrContains(json, "\"gso\":false,\"gro\":false")) << json;
+    EXPECT_GT(Number(json, "operations"), 0) << json;
+    EXPECT_EQ(Number(json, "wrong"), 0) << json;
+  }
+}
+
+TEST_F(BenchTest, TellsWhenIdleSessionsAreOpen) {
+  Process server(ServerCommand());
+  Process bench(Command(AddressOf(Started(server)),
+                        {"--load=idle", "--connections=3", "--duration=60s"}));
+  EXPECT_TRUE(bench.WaitForOutput("bench: 3 idle sessions are open"))
+      << bench.output();
+}
+
+TEST_F(BenchTest, AComparisonNeedsItsProgram) {
+  const std::string bench = Runfile("tools/bench/bench");
+  // A link would lead to where the other program may be.
+  const std::string alone = File("bench");
+  std::filesystem::copy_file(bench, alone);
+  ExpectFailure({alone, "--compare", "--rounds=1"}, 1,
+                "bazel build --config=opt //testing/bench:compare");
+  ExpectFailure({bench, "127.0.0.1:1", "--compare"}, 2, "must come first");
+}
+
 TEST_F(BenchTest, TellsHowItGoes) {
   Process server(ServerCommand());
   Process bench(Command(AddressOf(Started(server)), {"--duration=60s"}));
@@ -115,7 +149,7 @@ TEST_F(BenchTest, WrongUsageIsTold) {
   auto wrong = [&](const std::string& flag, const std::string& why) {
     ExpectFailure({bench, "127.0.0.1:1", flag}, 2, why);
   };
-  wrong("--load=heavy", "handshake, resume, echo, paced, bulk or idle");
+  wrong("--load=heavy", "handshake, resume, echo, paced, bulk, idle or hello");
   wrong("--connections=0", "from 1 to 1000000");
   wrong("--outstanding=0", "from 1 to 4096");
   wrong("--size=15", "from 16 to 16384");
@@ -126,8 +160,11 @@ TEST_F(BenchTest, WrongUsageIsTold) {
   wrong("--warmup=-1s", "negative");
   wrong("--server_pid=-1", "negative");
   wrong("--source_addresses=1001", "from 0 to 1000");
-  ExpectFailure({bench, "127.0.0.1:1", "--plain", "--load=handshake"}, 2,
-                "--plain is for");
+  for (const char* load : {"handshake", "hello"}) {
+    ExpectFailure(
+        {bench, "127.0.0.1:1", "--plain", absl::StrCat("--load=", load)}, 2,
+        "--plain is for");
+  }
 }
 
 }  // namespace

@@ -2,10 +2,14 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdint>
 #include <cstdio>
+#include <cstring>
+#include <filesystem>
 #include <memory>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -25,11 +29,17 @@
 #include "cordon/tools/common_flags.h"
 #include "cordon/tools/interruption.h"
 
+ABSL_FLAG(bool, compare, false,
+          "Measure our echo server beside others instead; must come first, and "
+          "what follows is for the program that does it: "
+          "//testing/bench:compare, which must have been built.");
 ABSL_FLAG(std::string, load, "echo",
           "handshake or resume (each connection makes one handshake after the "
           "other), echo (each message that comes back is followed by the "
           "next), paced (messages leave at --rate), bulk (one peer sends much "
-          "at once) or idle (sessions are opened and held).");
+          "at once), idle (sessions are opened and held) or hello (hellos "
+          "without a cookie; each HelloVerifyRequest is followed by the next "
+          "hello).");
 ABSL_FLAG(uint32_t, connections, 64,
           "Sessions at one time; for bulk: 1 unless it is given.");
 ABSL_FLAG(uint32_t, outstanding, 8,
@@ -45,6 +55,9 @@ ABSL_FLAG(uint32_t, idle_sessions, 0,
 ABSL_FLAG(bool, plain, false,
           "The server is one that echoes without DTLS: to compare with. For "
           "echo, paced and bulk.");
+ABSL_FLAG(bool, gso, true,
+          "Send in trains what is sent at once. --nogso: each message leaves "
+          "by itself, as from peers that know no segmentation offload.");
 ABSL_FLAG(bool, gro, false,
           "Receive trains of datagrams whole. On one machine the server pays "
           "for cutting them up otherwise, which is a network card's work.");
@@ -63,7 +76,9 @@ ABSL_FLAG(std::string, name, "",
           "HOST that was given. Only with --ca are certificates looked at.");
 ABSL_FLAG(std::string, psk, "", "A pre-shared key, IDENTITY:HEX.");
 ABSL_FLAG(bool, json, false, "Print one JSON object instead of a table.");
-ABSL_FLAG(bool, progress, true, "Say on stderr how it goes, every second.");
+ABSL_FLAG(bool, progress, true,
+          "Say on stderr how it goes, every second, and when the idle sessions "
+          "are open.");
 ABSL_FLAG(cordon::net::Backend, backend, cordon::net::Backend::kAuto,
           "auto, io_uring or epoll.");
 
@@ -119,9 +134,11 @@ tools::LoadOptions OptionsOrDie() {
   options.plain = absl::GetFlag(FLAGS_plain);
   if (options.plain && (idle > 0 || *workload == tools::Workload::kHandshake ||
                         *workload == tools::Workload::kResume ||
+                        *workload == tools::Workload::kHello ||
                         *workload == tools::Workload::kIdle)) {
     tools::DieOfUsage(kProgram, "--plain is for echo, paced and bulk");
   }
+  options.gso = absl::GetFlag(FLAGS_gso);
   options.gro = absl::GetFlag(FLAGS_gro);
   options.connections = connections;
   options.outstanding = outstanding;
@@ -232,10 +249,31 @@ absl::Status Run(net::Reactor& reactor, const dtls::Context& context,
     load.on_progress = [&](const tools::LoadResult& now) {
       PrintProgress(now, &operations);
     };
+    load.on_idle = [](size_t sessions) {
+      std::fprintf(stderr, "%s: %zu idle sessions are open\n", kProgram,
+                   sessions);
+    };
   }
   const absl::Status status = reactor.Run(load.Run());
   m->result = load.result();
   return status;
+}
+
+// Becomes the program that compares, with all arguments after --compare. Bazel
+// puts it into the same tree of folders as this one.
+[[noreturn]] void RunCompare(char** argv) {
+  std::error_code error;
+  const std::filesystem::path self =
+      std::filesystem::read_symlink("/proc/self/exe", error);
+  std::string compare =
+      (self.parent_path().parent_path().parent_path() / "testing/bench/compare")
+          .string();
+  argv[1] = compare.data();
+  execv(compare.c_str(), argv + 1);
+  tools::Die(kProgram,
+             absl::StrCat("cannot run ", compare, ": ", std::strerror(errno),
+                          "; build it with: bazel build --config=opt "
+                          "//testing/bench:compare"));
 }
 
 // The load ran, but what came of it is no measurement of a server that works.
@@ -256,6 +294,7 @@ absl::Status Judge(const tools::Measurement& m) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc > 1 && absl::string_view(argv[1]) == "--compare") RunCompare(argv);
   const std::vector<std::string> rest = tools::ParseCommandLine(
       argc, argv,
       {.program = kProgram,
@@ -267,6 +306,9 @@ int main(int argc, char** argv) {
     tools::DieOfUsage(kProgram, rest.empty()
                                     ? "say which server to load: HOST:PORT"
                                     : "one HOST:PORT, please");
+  }
+  if (absl::GetFlag(FLAGS_compare)) {
+    tools::DieOfUsage(kProgram, "--compare must come first");
   }
   tools::Measurement measurement;
   measurement.server = rest[0];

@@ -30,10 +30,12 @@ absl::Duration MonotonicNow() {
 }
 
 EchoSession::EchoSession(Transport transport, uint32_t id, size_t outstanding,
-                         size_t payload_bytes, EchoCounters& counters)
+                         size_t payload_bytes, bool trains,
+                         EchoCounters& counters)
     : transport_(std::move(transport)),
       id_(id),
       payload_bytes_(std::max(payload_bytes, kMinPayloadBytes)),
+      trains_(trains),
       counters_(counters),
       slots_(outstanding),
       free_(outstanding),
@@ -100,10 +102,16 @@ net::Task<absl::Status> EchoSession::Fill(size_t min_free) {
   // While somebody fills already, the network takes nothing.
   if (filling_ || free_.size() < min_free) co_return absl::OkStatus();
   filling_ = true;
-  batch_.clear();
-  const absl::Duration now = MonotonicNow();
-  while (!free_.empty()) batch_.push_back(Write(now));
-  const absl::Status status = co_await SendBatch();
+  absl::Status status;
+  while (status.ok() && !free_.empty()) {
+    batch_.clear();
+    const absl::Duration now = MonotonicNow();
+    do {
+      batch_.push_back(Write(now));
+    } while (trains_ && !free_.empty());
+    status = co_await SendBatch();
+    if (status.ok() && !trains_) status = co_await NextTurn();
+  }
   filling_ = false;
   co_return status;
 }

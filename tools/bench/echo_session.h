@@ -15,6 +15,7 @@
 #include "cordon/dtls/connection.h"
 #include "cordon/dtls/message.h"
 #include "cordon/net/task/task.h"
+#include "cordon/net/task/timeout.h"
 #include "cordon/net/udp/datagram_socket.h"
 #include "cordon/net/udp/udp_socket.h"
 
@@ -27,6 +28,10 @@ inline constexpr size_t kMinPayloadBytes = 16;
 
 // A clock for latencies: it is only good for differences.
 absl::Duration MonotonicNow();
+
+// Lets the reactor's loop turn once: what was sent before leaves by itself, and
+// is in no train with what is sent after.
+inline net::Sleep NextTurn() { return net::SleepUntil(absl::UnixEpoch()); }
 
 class EchoCounters {
  public:
@@ -42,10 +47,11 @@ class EchoCounters {
 class EchoSession {
  public:
   // A DTLS session that is established, or, to compare with, a connected socket
-  // without encryption. `counters` must outlive it.
+  // without encryption. What is sent at once leaves in trains, if it is to.
+  // `counters` must outlive it.
   using Transport = std::variant<dtls::Connection, net::UdpSocket>;
   EchoSession(Transport transport, uint32_t id, size_t outstanding,
-              size_t payload_bytes, EchoCounters& counters);
+              size_t payload_bytes, bool trains, EchoCounters& counters);
   EchoSession(const EchoSession&) = delete;
   EchoSession& operator=(const EchoSession&) = delete;
 
@@ -75,6 +81,7 @@ class EchoSession {
   net::Path path_;
   const uint32_t id_;
   const size_t payload_bytes_;
+  const bool trains_;
   EchoCounters& counters_;
   uint64_t next_number_ = 1;
   std::vector<Slot> slots_;

@@ -12,8 +12,8 @@
 namespace cordon::tools {
 namespace {
 
-constexpr std::array<absl::string_view, 6> kNames = {
-    "handshake", "resume", "echo", "paced", "bulk", "idle"};
+constexpr std::array<absl::string_view, 7> kNames = {
+    "handshake", "resume", "echo", "paced", "bulk", "idle", "hello"};
 // More handshakes at once would overrun the queues of common servers.
 constexpr size_t kOpenAtOnce = 32;
 constexpr absl::Duration kGlance = absl::Milliseconds(50);
@@ -39,7 +39,7 @@ absl::StatusOr<Workload> ParseWorkload(absl::string_view name) {
   }
   return absl::InvalidArgumentError(
       absl::StrCat("there is no load \"", name,
-                   "\": handshake, resume, echo, paced, bulk or idle"));
+                   "\": handshake, resume, echo, paced, bulk, idle or hello"));
 }
 
 std::string WorkloadName(Workload workload) {
@@ -65,6 +65,14 @@ void Load::Fail(const absl::Status& status) {
 net::Endpoint Load::NextSource() {
   if (options_.source_addresses == 0) return {};
   return SourceAddress(opened_++ % options_.source_addresses);
+}
+
+absl::StatusOr<net::UdpSocket> Load::OpenPlain() {
+  net::DatagramSocketOptions options;
+  options.bind = NextSource();
+  options.connect = options_.server;
+  options.gro = options_.gro;
+  return net::UdpSocket::Open(reactor_, options);
 }
 
 net::Task<absl::StatusOr<dtls::Connection>> Load::Open(
@@ -123,6 +131,7 @@ net::Task<absl::Status> Load::CloseAll(
 net::Task<absl::Status> Load::Run() {
   std::vector<dtls::Connection> idle;
   CO_RETURN_IF_ERROR(co_await OpenAll(options_.idle_sessions, &idle));
+  if (!idle.empty()) on_idle(idle.size());
   absl::Status status;
   switch (options_.workload) {
     case Workload::kHandshake:
@@ -136,6 +145,9 @@ net::Task<absl::Status> Load::Run() {
       break;
     case Workload::kIdle:
       status = co_await RunIdle();
+      break;
+    case Workload::kHello:
+      status = co_await RunHellos();
       break;
   }
   CO_RETURN_IF_ERROR(status);
@@ -267,10 +279,9 @@ net::Task<absl::Status> Load::Pace() {
   const absl::Duration interval = absl::Seconds(1) / options_.rate;
   absl::Duration due = MonotonicNow();
   size_t next = 0;
-  const net::StopToken stop = co_await net::CurrentStopToken();
-  while (!stop.stop_requested()) {
+  while (true) {
     // The timers' ticks are far too coarse: look at the clock all the time.
-    co_await net::Yield();
+    CO_RETURN_IF_ERROR(co_await NextTurn());
     while (due <= MonotonicNow()) {
       EchoSession& session = *echoes_[next++ % echoes_.size()];
       CO_ASSIGN_OR_RETURN(const bool sent, co_await session.SendOne(due));
@@ -278,7 +289,6 @@ net::Task<absl::Status> Load::Pace() {
       due += interval;
     }
   }
-  co_return net::StoppedStatus("pacing");
 }
 
 net::Task<absl::Status> Load::OpenEchoes() {
@@ -290,16 +300,11 @@ net::Task<absl::Status> Load::OpenEchoes() {
   auto add = [&](EchoSession::Transport transport) {
     echoes_.push_back(std::make_unique<EchoSession>(
         std::move(transport), static_cast<uint32_t>(echoes_.size()),
-        options_.outstanding, options_.payload_bytes, counters));
+        options_.outstanding, options_.payload_bytes, options_.gso, counters));
   };
   for (dtls::Connection& connection : connections) add(std::move(connection));
   while (echoes_.size() < options_.connections) {
-    net::DatagramSocketOptions socket;
-    socket.bind = NextSource();
-    socket.gro = options_.gro;
-    socket.connect = options_.server;
-    CO_ASSIGN_OR_RETURN(net::UdpSocket plain,
-                        net::UdpSocket::Open(reactor_, socket));
+    CO_ASSIGN_OR_RETURN(net::UdpSocket plain, OpenPlain());
     add(std::move(plain));
   }
   co_return absl::OkStatus();
@@ -330,9 +335,57 @@ net::Task<absl::Status> Load::RunIdle() {
   CO_RETURN_IF_ERROR(co_await OpenAll(options_.connections, &sessions));
   result_.operations = sessions.size();
   result_.elapsed = MonotonicNow() - begin;
+  on_idle(sessions.size());
   CO_RETURN_IF_ERROR(co_await Pass(options_.duration));
   CO_RETURN_IF_ERROR(on_end());
   co_return co_await CloseAll(&sessions);
+}
+
+net::Task<absl::Status> Load::Hellos(HelloSender& sender) {
+  absl::Status status;
+  while (status.ok()) {
+    status = co_await sender.Fill();
+    if (status.ok()) status = co_await sender.Receive();
+  }
+  if (!absl::IsCancelled(status)) broken_.Update(status);
+  co_return status;
+}
+
+net::Task<absl::Status> Load::ReplaceLostHellos() {
+  while (true) {
+    CO_RETURN_IF_ERROR(co_await net::SleepFor(kGlance));
+    const absl::Duration now = MonotonicNow();
+    for (const std::unique_ptr<HelloSender>& sender : hellos_) {
+      if (sender->DropLost(now)) {
+        CO_RETURN_IF_ERROR(co_await sender->Fill());
+      }
+    }
+  }
+}
+
+net::Task<absl::Status> Load::RunHellos() {
+  CO_ASSIGN_OR_RETURN(const std::vector<uint8_t> hello,
+                      FirstHello(context_, options_.server_name));
+  EchoCounters& counters = *this;
+  while (hellos_.size() < options_.connections) {
+    CO_ASSIGN_OR_RETURN(net::UdpSocket socket, OpenPlain());
+    hellos_.push_back(std::make_unique<HelloSender>(std::move(socket), hello,
+                                                    options_.outstanding,
+                                                    options_.gso, counters));
+  }
+  net::TaskScope workers;
+  for (const std::unique_ptr<HelloSender>& sender : hellos_) {
+    workers.Spawn(Hellos(*sender));
+  }
+  workers.Spawn(ReplaceLostHellos());
+  absl::Status status = co_await Measure();
+  workers.RequestStop();
+  (void)co_await workers.Join();
+  for (const std::unique_ptr<HelloSender>& sender : hellos_) {
+    status.Update(co_await sender->Close());
+  }
+  hellos_.clear();
+  co_return status;
 }
 
 }  // namespace cordon::tools

@@ -25,6 +25,7 @@
 #include "cordon/net/task/task.h"
 #include "cordon/net/task/task_scope.h"
 #include "cordon/tools/bench/echo_session.h"
+#include "cordon/tools/bench/hello_sender.h"
 #include "cordon/tools/bench/latency_histogram.h"
 
 namespace cordon::tools {
@@ -36,9 +37,10 @@ enum class Workload {
   kPaced,      // messages leave at a given rate, whatever comes back
   kBulk,       // kEcho by one peer, which sends a quarter of its slots at once
   kIdle,       // sessions are opened, and held
+  kHello,      // hellos without a cookie, each answer is followed by another
 };
 
-// "handshake", "resume", "echo", "paced", "bulk", "idle".
+// "handshake", "resume", "echo", "paced", "bulk", "idle", "hello".
 absl::StatusOr<Workload> ParseWorkload(absl::string_view name);
 std::string WorkloadName(Workload workload);
 
@@ -48,6 +50,9 @@ struct LoadOptions {
   std::string server_name = {};
   // The server echoes without DTLS. Not for handshakes or idle sessions.
   bool plain = false;
+  // Send in trains what is sent at once; without, each message leaves by
+  // itself.
+  bool gso = true;
   // Receive trains, as a network card that cuts them to pieces would spare the
   // server that work.
   bool gro = false;
@@ -68,8 +73,8 @@ struct LoadOptions {
 };
 
 struct LoadResult {
-  // Echoes that came back right, handshakes that were completed, or sessions
-  // that were opened.
+  // Echoes that came back right, handshakes that were completed, sessions that
+  // were opened, or HelloVerifyRequests.
   uint64_t operations = 0;
   absl::Duration elapsed = absl::ZeroDuration();
   LatencyHistogram latency;
@@ -97,6 +102,8 @@ class Load final : private EchoCounters {
   std::function<absl::Status()> on_begin = [] { return absl::OkStatus(); };
   std::function<absl::Status()> on_end = [] { return absl::OkStatus(); };
   std::function<void(const LoadResult&)> on_progress = [](const LoadResult&) {};
+  // Called when so many sessions that say nothing are open.
+  std::function<void(size_t)> on_idle = [](size_t) {};
 
   // Runs the load to its end. An error: it could not be run, the server is not
   // there, or a session ended. Stop: kCancelled.
@@ -110,6 +117,7 @@ class Load final : private EchoCounters {
   void OnWrong() override { ++result_.wrong; }
 
   net::Endpoint NextSource();
+  absl::StatusOr<net::UdpSocket> OpenPlain();
   net::Task<absl::StatusOr<dtls::Connection>> Open(
       dtls::ResumableSession resume);
   // Opens `count` sessions, several at a time.
@@ -126,6 +134,7 @@ class Load final : private EchoCounters {
   net::Task<absl::Status> RunHandshakes();
   net::Task<absl::Status> RunEchoes();
   net::Task<absl::Status> RunIdle();
+  net::Task<absl::Status> RunHellos();
   // Until something came of the load, or something went wrong.
   net::Task<absl::Status> AwaitFirst();
   // Lets the load that was begun run, and measures it.
@@ -135,8 +144,10 @@ class Load final : private EchoCounters {
   net::Task<absl::Status> Handshakes();
   net::Task<absl::Status> Handshake(dtls::ResumableSession resume);
   net::Task<absl::Status> Echoes(EchoSession& session);
+  net::Task<absl::Status> Hellos(HelloSender& sender);
   net::Task<absl::Status> Pace();
   net::Task<absl::Status> ReplaceLost();
+  net::Task<absl::Status> ReplaceLostHellos();
   void Fail(const absl::Status& status);
 
   net::Reactor& reactor_;
@@ -147,6 +158,7 @@ class Load final : private EchoCounters {
   absl::Status broken_;
   size_t opened_ = 0;
   std::vector<std::unique_ptr<EchoSession>> echoes_;
+  std::vector<std::unique_ptr<HelloSender>> hellos_;
 };
 
 }  // namespace cordon::tools

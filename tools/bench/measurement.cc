@@ -26,6 +26,8 @@ std::string JsonString(absl::string_view text) {
   return json + "\"";
 }
 
+absl::string_view JsonBool(bool value) { return value ? "true" : "false"; }
+
 absl::string_view OperationsOf(Workload workload) {
   switch (workload) {
     case Workload::kHandshake:
@@ -33,6 +35,8 @@ absl::string_view OperationsOf(Workload workload) {
       return "handshakes";
     case Workload::kIdle:
       return "sessions";
+    case Workload::kHello:
+      return "HelloVerifyRequests";
     default:
       return "echoes";
   }
@@ -121,11 +125,12 @@ std::string ToJson(const Measurement& m) {
   std::string json = absl::StrFormat(
       "{\"load\":%s,\"server\":%s,\"connections\":%d,\"outstanding\":%d,"
       "\"payload_bytes\":%d,\"rate\":%g,\"idle_sessions\":%d,"
-      "\"operations\":%d,\"elapsed_us\":%.0f,\"per_second\":%.2f,",
+      "\"gso\":%s,\"gro\":%s,\"operations\":%d,\"elapsed_us\":%.0f,\"per_"
+      "second\":%.2f,",
       JsonString(WorkloadName(m.options.workload)), JsonString(m.server),
       m.options.connections, m.options.outstanding, m.options.payload_bytes,
-      m.options.rate, m.options.idle_sessions, r.operations, Micros(r.elapsed),
-      m.PerSecond());
+      m.options.rate, m.options.idle_sessions, JsonBool(m.options.gso),
+      JsonBool(m.options.gro), r.operations, Micros(r.elapsed), m.PerSecond());
   absl::StrAppendFormat(
       &json,
       "\"latency\":{\"p50\":%.3f,\"p99\":%.3f,\"p999\":%.3f,\"max\":%.3f},",
