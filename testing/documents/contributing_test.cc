@@ -192,7 +192,8 @@ std::string NameOf(const ::testing::TestParamInfo<std::string>& document) {
 }
 INSTANTIATE_TEST_SUITE_P(All, DocumentTest,
                          ::testing::Values("README.md", "CONTRIBUTING.md",
-                                           "dtls/README.md"),
+                                           "dtls/README.md",
+                                           "net/PERFORMANCE.md"),
                          NameOf);
 
 }  // namespace

@@ -272,8 +272,8 @@ absl::Status Run(net::Reactor& reactor, const dtls::Context& context,
   execv(compare.c_str(), argv + 1);
   tools::Die(kProgram,
              absl::StrCat("cannot run ", compare, ": ", std::strerror(errno),
-                          "; build it with: bazel build --config=opt "
-                          "//testing/bench:compare"));
+                          "; build it, as this program was built: bazel build "
+                          "--config=opt //testing/bench:compare"));
 }
 
 // The load ran, but what came of it is no measurement of a server that works.
