@@ -35,7 +35,7 @@ net::Task<absl::Status> HandshakeAndEcho(Connection& connection) {
 class VerifyPeerTest : public ::testing::Test {
  protected:
   // A verdict that takes `delay`.
-  VerifyPeer Judge(VerificationVerdict verdict,
+  VerifyPeer Judge(const VerificationVerdict& verdict,
                    absl::Duration delay = absl::Milliseconds(700)) {
     return [this, verdict,
             delay](const PeerIdentity& peer) -> net::Task<VerificationVerdict> {

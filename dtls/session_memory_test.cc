@@ -90,7 +90,7 @@ TEST_F(SessionMemoryTest, TheLimitMayChange) {
 
 TEST_F(SessionMemoryTest, MessagesThatWaitCount) {
   constexpr size_t kMessage = 1000;
-  constexpr size_t kRoom = 10 * 4096;
+  constexpr size_t kRoom = size_t{10} * 4096;
   world_.listener_options.max_session_memory = 2 * kSessionBytes + kRoom;
   // Takes nothing.
   world_.session = [](Connection& server) -> net::Task<absl::Status> {

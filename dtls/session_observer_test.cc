@@ -72,6 +72,7 @@ class SessionObserverTest : public ::testing::Test {
   std::vector<EngineState> StatesOf(
       const std::vector<Recorder::Event>& events) {
     std::vector<EngineState> states;
+    states.reserve(events.size());
     for (const Recorder::Event& event : events) states.push_back(event.state);
     return states;
   }

@@ -22,6 +22,7 @@ using ::cordon::testing::SessionPair;
 
 std::vector<absl::Duration> Millis(const std::vector<int>& values) {
   std::vector<absl::Duration> durations;
+  durations.reserve(values.size());
   for (int ms : values) durations.push_back(absl::Milliseconds(ms));
   return durations;
 }
@@ -144,7 +145,7 @@ TEST_F(TimersTest, AFlightThatIsRepeatedIsNotMadeAnew) {
     std::vector<Bytes> records;
     for (const Bytes& d : datagrams) {
       for (size_t at = 0; at + 13 <= d.size();) {
-        const size_t end = at + 13 + 256 * d[at + 11] + d[at + 12];
+        const size_t end = at + 13 + size_t{256} * d[at + 11] + d[at + 12];
         records.emplace_back(d.begin() + static_cast<ptrdiff_t>(at + 13),
                              d.begin() + static_cast<ptrdiff_t>(end));
         at = end;

@@ -65,7 +65,8 @@ class Ledger {
 
   static bool HasEncryptedRecord(const std::vector<uint8_t>& datagram) {
     for (size_t at = 0; at + 13 <= datagram.size();
-         at += size_t{13} + 256U * datagram[at + 11] + datagram[at + 12]) {
+         at +=
+         size_t{13} + size_t{256} * datagram[at + 11] + datagram[at + 12]) {
       if (datagram[at + kEpochAt] != 0 || datagram[at + kEpochAt + 1] != 0) {
         return true;
       }

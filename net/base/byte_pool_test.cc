@@ -32,6 +32,7 @@ TEST(BytePoolTest, CopiesBytes) {
 TEST(BytePoolTest, HoldsNoMoreThanItsBound) {
   BytePool pool(/*max_cached_bytes=*/1000);
   std::vector<PooledBytes> taken;
+  taken.reserve(100);
   for (int i = 0; i < 100; ++i) taken.push_back(pool.Take(500));
   taken.clear();
   EXPECT_LE(pool.statistics().bytes_cached, 1000U);
