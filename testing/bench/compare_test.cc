@@ -18,7 +18,7 @@ using testing::Runfile;
 TEST(CompareTest, MeasuresEachServerAndCircumstance) {
   if (sysconf(_SC_NPROCESSORS_ONLN) < 2) GTEST_SKIP() << "it needs two cores";
   Process compare({Runfile("tools/bench/bench"), "--compare", "--rounds=1",
-                   "--duration=50ms", "--idle_sessions=20", "--crowd=30",
+                   "--duration=500ms", "--idle_sessions=20", "--crowd=30",
                    "--only=singly"});
   compare.CloseInput();
   // Each step may take its time.
