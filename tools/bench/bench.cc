@@ -271,7 +271,7 @@ absl::Status Run(net::Reactor& reactor, const dtls::Context& context,
   argv[1] = compare.data();
   execv(compare.c_str(), argv + 1);
   tools::Die(kProgram,
-             absl::StrCat("cannot run ", compare, ": ", std::strerror(errno),
+             absl::StrCat("cannot run ", compare, ": ", strerrordesc_np(errno),
                           "; build it, as this program was built: bazel build "
                           "--config=opt //testing/bench:compare"));
 }
