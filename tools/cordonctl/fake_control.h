@@ -38,7 +38,7 @@ struct FakeStream {
 
 class FakeControl : public pb::Control::Service {
  public:
-// NOLINTNEXTLINE(cppcoreguidelines-macro-usage): twenty methods are the same.
+// Twenty methods are the same. NOLINTNEXTLINE(bugprone-macro-parentheses)
 #define CORDON_FAKE_METHOD(Name, Request, Response, member)           \
   FakeMethod<pb::Request, pb::Response> member;                       \
   grpc::Status Name(grpc::ServerContext*, const pb::Request* request, \

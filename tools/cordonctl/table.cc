@@ -45,6 +45,7 @@ std::string Table::Render(const Style& style) const {
     }
   };
   std::vector<std::string> titles;
+  titles.reserve(columns_.size());
   for (const Column& column : columns_) titles.push_back(column.title);
   add_row(titles, Colour::kBold);
   for (const auto& row : rows_) add_row(row, Colour::kPlain);

@@ -50,6 +50,7 @@ TerminalProcess::TerminalProcess(std::vector<std::string> command, int columns,
   posix_spawnattr_init(&attributes);
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID);
   std::vector<char*> argv;
+  argv.reserve(command.size() + 1);
   for (std::string& argument : command) argv.push_back(argument.data());
   argv.push_back(nullptr);
   Require(posix_spawnp(&pid_, argv[0], &actions, &attributes, argv.data(),
