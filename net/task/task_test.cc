@@ -189,6 +189,7 @@ TEST(WhenAllTest, RunsConcurrentlyAndYieldsInOrder) {
 
 Task<std::vector<int>> AllOf(size_t count) {
   std::vector<Task<int>> tasks;
+  tasks.reserve(count);
   for (size_t i = 0; i < count; ++i) {
     tasks.push_back(SleepThen(absl::Milliseconds(count - i), i));
   }

@@ -111,6 +111,7 @@ TEST(TimerWheelTest, AgreesWithAModel) {
   constexpr int kTimers = 500;
   std::vector<int> fired;
   std::vector<std::unique_ptr<TestTimer>> timers;
+  timers.reserve(kTimers);
   for (int i = 0; i < kTimers; ++i) {
     timers.push_back(
         std::make_unique<TestTimer>([&fired, i] { fired.push_back(i); }));
@@ -133,7 +134,7 @@ TEST(TimerWheelTest, AgreesWithAModel) {
         wheel.Cancel(*timers[i]);
         model.erase(i);
         break;
-      case 3: {
+      default: {
         const auto range = int64_t{1} << (random() % 48);
         now += absl::Nanoseconds(static_cast<int64_t>(random() % range));
         fired.clear();

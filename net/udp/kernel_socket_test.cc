@@ -85,7 +85,7 @@ TEST_F(DeliverMessageTest, TrainsOfAllSizesAreTakenApart) {
       }
     }
   }
-  Deliver(64 * 1000, 1000);
+  Deliver(size_t{64} * 1000, 1000);
   EXPECT_EQ(recorder_.sizes, std::vector<size_t>(64, 1000));
 }
 

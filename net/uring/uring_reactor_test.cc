@@ -118,7 +118,8 @@ TEST(UringReactorTest, ASmallCompletionQueueLosesNothing) {
 TEST(UringReactorTest, WhereLockedMemoryIsShortTheErrorNamesTheLimit) {
   rlimit limit = {};
   ASSERT_EQ(getrlimit(RLIMIT_MEMLOCK, &limit), 0);
-  const rlimit little = {.rlim_cur = 256 * 1024, .rlim_max = limit.rlim_max};
+  const rlimit little = {.rlim_cur = rlim_t{256} * 1024,
+                         .rlim_max = limit.rlim_max};
   ASSERT_EQ(setrlimit(RLIMIT_MEMLOCK, &little), 0);
   std::vector<std::unique_ptr<UringReactor>> reactors;
   absl::Status status;
