@@ -4,19 +4,18 @@
 
 #include <algorithm>
 #include <array>
-#include <deque>
 #include <limits>
 #include <optional>
 #include <utility>
 
 #include "absl/container/btree_map.h"
+#include "cordon/dtls/internal/accept_queue.h"
 #include "cordon/dtls/internal/admission.h"
 #include "cordon/dtls/internal/client_hello.h"
 #include "cordon/dtls/internal/context_state.h"
 #include "cordon/dtls/internal/peer_table.h"
 #include "cordon/dtls/internal/session.h"
-#include "cordon/net/task/wait_queue.h"
-#include "cordon/net/time/timer_wheel.h"
+#include "cordon/dtls/internal/session_ender.h"
 #include "cordon/net/udp/datagram_socket.h"
 
 namespace cordon::dtls {
@@ -24,9 +23,6 @@ namespace {
 
 using internal::PeerTable;
 using internal::Session;
-
-// Sessions that a drain closes in one turn of the loop.
-constexpr size_t kClosedAtOnce = 256;
 
 constexpr char kClosedByAdmin[] = "closed_by_admin";
 
@@ -61,7 +57,7 @@ std::string ReasonOf(const Session& session) {
 class Listener::Core final : public internal::SessionOwner,
                              public net::DatagramReceiver,
                              public ListenerAdmin,
-                             private net::Timer,
+                             private internal::SessionEnder::Sessions,
                              public std::enable_shared_from_this<Core> {
  public:
   Core(net::Reactor& reactor, const Context& context,
@@ -76,6 +72,7 @@ class Listener::Core final : public internal::SessionOwner,
                     .half_open_grace = options.half_open_grace},
                    &statistics_),
         cookies_(std::move(cookies)),
+        ender_(reactor, *this),
         socket_(std::move(socket)) {
     if (options_.registry != nullptr) {
       handle_ = options_.registry->Add(options_.name, socket_->local_endpoint(),
@@ -138,7 +135,7 @@ class Listener::Core final : public internal::SessionOwner,
     --statistics_.sessions;
     admission_.Remove(session.id());
     peers_.Remove(session);
-    if (draining_ && sessions_.empty()) FinishDrain();
+    if (draining_ && sessions_.empty()) StopAccepting();
   }
 
   net::Task<absl::Status> CloseSocket() override {
@@ -191,30 +188,20 @@ class Listener::Core final : public internal::SessionOwner,
     }
   }
 
-  net::Task<absl::StatusOr<Connection>> Accept() {
-    while (accepted_.empty()) {
-      if (!accepting_) {
-        co_return absl::FailedPreconditionError(
-            draining_ ? "the listener was drained"
-                      : "the listener no longer accepts");
-      }
-      if (const bool woken = co_await acceptors_.Wait(); !woken) {
-        co_return net::StoppedStatus("Accept");
-      }
-    }
-    std::unique_ptr<Session> session = std::move(accepted_.front());
-    accepted_.pop_front();
-    if (!accepted_.empty()) acceptors_.WakeOne();
-    ++statistics_.sessions_accepted;
-    co_return Connection(std::move(session));
+  // Keeps it while it waits, whatever becomes of the listener.
+  static net::Task<absl::StatusOr<Connection>> Accept(
+      std::shared_ptr<Core> core) {
+    absl::StatusOr<std::unique_ptr<Session>> session =
+        co_await core->accepted_.Take();
+    if (!session.ok()) co_return session.status();
+    ++core->statistics_.sessions_accepted;
+    co_return Connection(*std::move(session));
   }
 
   void StopAccepting() {
-    accepting_ = false;
-    // Sessions that wait here hold this object.
-    std::deque<std::unique_ptr<Session>> dropped = std::exchange(accepted_, {});
-    dropped.clear();
-    acceptors_.WakeAll();
+    accepted_.Close(absl::FailedPreconditionError(
+        draining_ ? "the listener was drained"
+                  : "the listener no longer accepts"));
   }
 
   ListenerStatistics statistics() const override {
@@ -276,12 +263,13 @@ class Listener::Core final : public internal::SessionOwner,
 
   void Drain(absl::Duration deadline) override {
     draining_ = true;
-    drain_until_ = reactor_.Now() + deadline;
     if (sessions_.empty()) {
-      FinishDrain();
-    } else {
-      ArmTimer();
+      StopAccepting();
+      return;
     }
+    absl::Status why = absl::UnavailableError("the listener is being drained");
+    SetErrorDetail(&why, {.limit = kClosedByAdmin});
+    ender_.EndAllAt(reactor_.Now() + deadline, std::move(why));
   }
 
   void AddObserver(std::shared_ptr<SessionObserver> observer) override {
@@ -344,8 +332,7 @@ class Listener::Core final : public internal::SessionOwner,
                              context_.state()->WallNow());
     if (errors.empty()) return;
     // Not from within its own call.
-    closing_.push_back({session.id(), policy->Refusal(errors)});
-    ArmTimer();
+    ender_.EndSoon(session.id(), policy->Refusal(errors));
   }
 
   void EndSession(Session& session, const absl::Status& why, uint8_t alert) {
@@ -354,61 +341,22 @@ class Listener::Core final : public internal::SessionOwner,
       ++statistics_.sessions_closed_by_admin;
     }
     session.Terminate(why, alert);
-    LeaveQueue(session);
+    // Nobody is to accept a session that is over: its place is another's.
+    accepted_.Remove(session);
   }
 
-  // Nobody is to accept a session that is over: its place is another's.
-  void LeaveQueue(const Session& session) {
-    const auto found = std::find_if(
-        accepted_.begin(), accepted_.end(),
-        [&](const auto& waits) { return waits.get() == &session; });
-    if (found == accepted_.end()) return;
-    const std::unique_ptr<Session> over = std::move(*found);
-    accepted_.erase(found);
+  void End(uint64_t id, const absl::Status& why) override {
+    const auto found = sessions_.find(id);
+    if (found == sessions_.end()) return;
+    EndSession(*found->second, why,
+               GetErrorDetail(why)->alert.value_or(SSL_AD_CLOSE_NOTIFY));
   }
-
-  void ArmTimer() {
-    if (!closing_.empty()) {
-      reactor_.executor().timers().Arm(*this, reactor_.Now());
-    } else if (draining_ && !drained_) {
-      reactor_.executor().timers().Arm(*this, drain_until_);
-    }
+  std::optional<uint64_t> After(uint64_t id) const override {
+    const auto next = sessions_.upper_bound(id);
+    if (next == sessions_.end()) return std::nullopt;
+    return next->first;
   }
-
-  // Ends what a policy or a drain ends, some at a time.
-  void OnTimer() override {
-    for (size_t i = 0; i < kClosedAtOnce && !closing_.empty(); ++i) {
-      const auto [id, status] = std::move(closing_.front());
-      closing_.pop_front();
-      auto found = sessions_.find(id);
-      if (found == sessions_.end()) continue;
-      EndSession(*found->second, status,
-                 GetErrorDetail(status)->alert.value_or(SSL_AD_CLOSE_NOTIFY));
-    }
-    if (!closing_.empty() || !draining_ || reactor_.Now() < drain_until_) {
-      ArmTimer();
-      return;
-    }
-    absl::Status drained =
-        absl::UnavailableError("the listener is being drained");
-    SetErrorDetail(&drained, {.limit = kClosedByAdmin});
-    for (size_t i = 0; i < kClosedAtOnce; ++i) {
-      auto next = sessions_.upper_bound(drained_up_to_);
-      if (next == sessions_.end()) {
-        FinishDrain();
-        return;
-      }
-      drained_up_to_ = next->first;
-      EndSession(*next->second, drained, SSL_AD_CLOSE_NOTIFY);
-    }
-    ArmTimer();
-  }
-
-  void FinishDrain() {
-    drained_ = true;
-    accepting_ = false;
-    acceptors_.WakeAll();
-  }
+  void OnAllEnded() override { StopAccepting(); }
 
   // Ends a half-open session for another's sake.
   bool GiveWay(uint64_t id) {
@@ -423,7 +371,7 @@ class Listener::Core final : public internal::SessionOwner,
         "there were too many handshakes, and this one was the oldest");
     SetErrorDetail(&why, {.limit = "max_half_open"});
     session.Terminate(why, SSL_AD_INTERNAL_ERROR);
-    LeaveQueue(session);
+    accepted_.Remove(session);
     return true;
   }
 
@@ -449,7 +397,7 @@ class Listener::Core final : public internal::SessionOwner,
       ++statistics_.dropped_draining;
       return;
     }
-    if (!accepting_) {
+    if (!accepted_.open()) {
       ++statistics_.dropped_unknown;
       return;
     }
@@ -512,8 +460,7 @@ class Listener::Core final : public internal::SessionOwner,
     ++statistics_.sessions;
     Emit(SessionEventKind::kOpened, *session);
     session->OnDatagram(datagram);
-    accepted_.push_back(std::move(session));
-    acceptors_.WakeOne();
+    accepted_.Push(std::move(session));
   }
 
   net::Reactor& reactor_;
@@ -522,19 +469,13 @@ class Listener::Core final : public internal::SessionOwner,
   ListenerStatistics statistics_;
   internal::Admission admission_;
   CookieExchange cookies_;
-  bool accepting_ = true;
   bool draining_ = false;
-  bool drained_ = false;
-  absl::Time drain_until_ = absl::InfiniteFuture();
-  uint64_t drained_up_to_ = 0;
   std::vector<std::shared_ptr<SessionObserver>> observers_;
   std::shared_ptr<ListenerHandle> handle_;
-  // Sessions to be ended, and why.
-  std::deque<std::pair<uint64_t, absl::Status>> closing_;
   absl::btree_map<uint64_t, Session*> sessions_;
   PeerTable peers_;
-  std::deque<std::unique_ptr<Session>> accepted_;
-  net::WaitQueue acceptors_;
+  internal::AcceptQueue accepted_;
+  internal::SessionEnder ender_;
   // Last: it stops calling before the rest goes.
   std::unique_ptr<net::DatagramSocket> socket_;
 };
@@ -599,7 +540,7 @@ absl::StatusOr<Listener> Listener::Bind(net::Reactor& reactor,
 }
 
 net::Task<absl::StatusOr<Connection>> Listener::Accept() {
-  return core_->Accept();
+  return Core::Accept(core_);
 }
 
 void Listener::StopAccepting() { core_->StopAccepting(); }

@@ -116,8 +116,8 @@ class Listener {
 
   // Suspends until a peer with a good cookie is there; await the connection's
   // `Handshake` in a task of its own. kFailedPrecondition after
-  // `StopAccepting`, and when the listener was drained. Stop: kCancelled; no
-  // peer is lost.
+  // `StopAccepting`, when the listener was drained, and when it was destroyed
+  // meanwhile. Stop: kCancelled; no peer is lost.
   net::Task<absl::StatusOr<Connection>> Accept();
 
   // From now on hellos are dropped; sessions go on.

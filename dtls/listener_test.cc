@@ -435,6 +435,27 @@ TEST(ListenerTest, ASessionThatIsEndedBeforeItIsAcceptedLeavesItsPlace) {
   EXPECT_EQ(reactor.Run(run()), absl::OkStatus());
 }
 
+TEST(ListenerTest, WhoWaitsToAcceptIsToldWhenTheListenerGoes) {
+  SimReactor reactor;
+  auto run = [&]() -> net::Task<absl::Status> {
+    auto listener = std::make_unique<Listener>(
+        *Listener::Bind(reactor, kAt, ServerContext()));
+    const auto accept = [](Listener& from) -> net::Task<absl::Status> {
+      absl::StatusOr<Connection> connection = co_await from.Accept();
+      co_return connection.status();
+    };
+    net::TaskScope scope;
+    scope.Spawn(accept(*listener));
+    scope.Spawn(accept(*listener));
+    (void)co_await net::SleepFor(absl::Milliseconds(1));
+    listener.reset();
+    const absl::Status first_error = co_await scope.Join();
+    EXPECT_TRUE(absl::IsFailedPrecondition(first_error)) << first_error;
+    co_return absl::OkStatus();
+  };
+  EXPECT_EQ(reactor.Run(run()), absl::OkStatus());
+}
+
 TEST(ListenerTest, ASessionOutlivesItsListener) {
   SimReactor reactor;
   auto run = [&]() -> net::Task<absl::Status> {
