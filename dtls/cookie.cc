@@ -74,10 +74,16 @@ absl::Status CheckSecret(const CookieParameters& parameters) {
       " bytes; it needs at least ", CookieExchange::kMinSecretBytes));
 }
 
+// A MAC that is being made, with memory that serves many of them in turn.
 class Mac {
  public:
-  explicit Mac(const HMAC_CTX* keyed) {
-    ok_ = HMAC_CTX_copy_ex(context_.get(), keyed) != 0;
+  // Takes the key, and what was added already.
+  void BeginAs(const HMAC_CTX* other) {
+    ok_ = HMAC_CTX_copy_ex(context_.get(), other) != 0;
+  }
+  void BeginAs(const Mac& other) {
+    BeginAs(other.context_.get());
+    ok_ = ok_ && other.ok_;
   }
   void Add(absl::Span<const uint8_t> bytes) {
     ok_ = ok_ && HMAC_Update(context_.get(), bytes.data(), bytes.size()) != 0;
@@ -90,9 +96,15 @@ class Mac {
     Add(size);
     Add(bytes);
   }
-  bool Finish(Digest* digest) {
+  // The first bytes of it.
+  bool Finish(absl::Span<uint8_t> into) {
+    Digest digest;
     unsigned size = 0;
-    return ok_ && HMAC_Final(context_.get(), digest->data(), &size) != 0;
+    if (!ok_ || HMAC_Final(context_.get(), digest.data(), &size) == 0) {
+      return false;
+    }
+    std::copy_n(digest.begin(), into.size(), into.begin());
+    return true;
   }
 
  private:
@@ -125,36 +137,28 @@ class CookieExchange::Key {
 
   // The cookie that this hello deserves, with the given header.
   bool Compute(const ClientHelloView& hello, const net::Endpoint& peer,
-               Cookie* cookie) const {
-    const absl::Span<const uint8_t> header =
-        absl::MakeConstSpan(*cookie).subspan(0, kHeaderBytes);
-    auto bind = [&](Mac& mac) {
-      const std::array<uint8_t, 4> port_and_version = {
-          static_cast<uint8_t>(peer.port() >> 8),
-          static_cast<uint8_t>(peer.port()),
-          static_cast<uint8_t>(hello.client_version >> 8),
-          static_cast<uint8_t>(hello.client_version)};
-      mac.Add(header);
-      mac.AddSized(peer.address_bytes());
-      mac.Add(port_and_version);
-      mac.AddSized(hello.random);
-    };
-    Digest digest;
-    Mac mac(keyed_.get());
-    bind(mac);
-    if (!mac.Finish(&digest)) return false;
-    std::copy_n(digest.begin(), kMacBytes, cookie->begin() + kHeaderBytes);
-    Mac suites(keyed_.get());
-    bind(suites);
-    suites.AddSized(hello.cipher_suites);
-    if (!suites.Finish(&digest)) return false;
-    std::copy_n(digest.begin(), kSuitesMacBytes,
-                cookie->begin() + kHeaderBytes + kMacBytes);
-    return true;
+               Cookie* cookie) {
+    const absl::Span<uint8_t> all = absl::MakeSpan(*cookie);
+    const std::array<uint8_t, 4> port_and_version = {
+        static_cast<uint8_t>(peer.port() >> 8),
+        static_cast<uint8_t>(peer.port()),
+        static_cast<uint8_t>(hello.client_version >> 8),
+        static_cast<uint8_t>(hello.client_version)};
+    binding_.BeginAs(keyed_.get());
+    binding_.Add(all.subspan(0, kHeaderBytes));
+    binding_.AddSized(peer.address_bytes());
+    binding_.Add(port_and_version);
+    binding_.AddSized(hello.random);
+    suites_.BeginAs(binding_);
+    suites_.AddSized(hello.cipher_suites);
+    return binding_.Finish(all.subspan(kHeaderBytes, kMacBytes)) &&
+           suites_.Finish(all.subspan(kHeaderBytes + kMacBytes));
   }
 
  private:
   bssl::ScopedHMAC_CTX keyed_;
+  Mac binding_;
+  Mac suites_;
   int64_t period_ = 0;
   bool valid_ = false;
 };
@@ -171,14 +175,14 @@ class CookieExchange::Secret {
   Secret(const Secret&) = delete;
   Secret& operator=(const Secret&) = delete;
 
-  const Key& Current(absl::Time now) {
+  Key& Current(absl::Time now) {
     Update(now);
     return keys_[0];
   }
   // The key that a cookie of this period was made with, or null.
-  const Key* Find(uint8_t period, absl::Time now) {
+  Key* Find(uint8_t period, absl::Time now) {
     Update(now);
-    for (const Key& key : keys_) {
+    for (Key& key : keys_) {
       if (key.valid() && (key.period() & kPeriodMask) == period) return &key;
     }
     return nullptr;
@@ -277,9 +281,9 @@ CookieExchange::Result CookieExchange::Process(
         absl::Seconds(seconds > kTimeMask - kMaxSkewSeconds ? 0 : seconds);
     bool genuine = false;
     for (Secret* secret : {current_.get(), previous_.get()}) {
-      const Key* key = secret == nullptr
-                           ? nullptr
-                           : secret->Find(expected[0] & kPeriodMask, now);
+      Key* key = secret == nullptr
+                     ? nullptr
+                     : secret->Find(expected[0] & kPeriodMask, now);
       if (genuine || key == nullptr || !key->Compute(hello, peer, &expected)) {
         continue;
       }
@@ -309,7 +313,7 @@ CookieExchange::Result CookieExchange::Process(
   }
   Cookie cookie;
   const uint32_t seconds = SecondsOf(now);
-  const Key& key = current_->Current(now);
+  Key& key = current_->Current(now);
   cookie[0] = static_cast<uint8_t>(key.period() & kPeriodMask) |
               (hello.cipher_suites.empty() ? uint8_t{0} : kSuitesSeen);
   cookie[1] = static_cast<uint8_t>(seconds >> 16);
