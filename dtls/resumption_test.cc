@@ -100,8 +100,10 @@ TEST_F(ResumptionTest, ATicketMayContainALongChain) {
   pair_.server_options.client_trust = EnginePair::Authority().trust();
   pair_.client_options.certificate = EnginePair::Authority().Issue(
       {.common_name = "client", .padding = 20'000});
-  First();
+  const ResumableSession session = First();
   EXPECT_EQ(pair_.Carry(client_, server_, "up"), "up");
+  Handshake(session);
+  ExpectResumed(true);
 }
 
 TEST_F(ResumptionTest, SurvivesAFile) {

@@ -4,13 +4,15 @@
 #include <openssl/nid.h>
 #include <openssl/ssl.h>
 
+#include <algorithm>
+
 #include "absl/strings/string_view.h"
 #include "cordon/dtls/internal/boringssl_seam.h"
 
 namespace cordon::dtls::internal {
 namespace {
 
-// BoringSSL's own limit of a server for all messages but certificates.
+// BoringSSL's own limit of a server that asks for no certificates.
 constexpr size_t kMaxOtherBytes = 16384;
 constexpr size_t kMaxHelloVerifyRequestBytes = 2 + 1 + 255;
 // A ticket may contain the client's chain.
@@ -292,11 +294,17 @@ AwaitedMessage AwaitedBy(const SSL* ssl) {
       !is_server && awaited.sequence == 1 &&
       (awaited.types & TypeBit(SSL3_MT_SERVER_HELLO)) != 0;
   awaited.max_certificate_bytes = SSL_get_max_cert_list(ssl);
+  awaited.max_hello_bytes =
+      (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER) != 0
+          ? std::max(kMaxOtherBytes, awaited.max_certificate_bytes)
+          : kMaxOtherBytes;
   return awaited;
 }
 
 size_t MaxMessageBytes(uint8_t type, const AwaitedMessage& awaited) {
   switch (type) {
+    case SSL3_MT_CLIENT_HELLO:
+      return awaited.max_hello_bytes;
     case SSL3_MT_CERTIFICATE:
       return awaited.max_certificate_bytes;
     case SSL3_MT_SERVER_HELLO_DONE:

@@ -58,6 +58,9 @@ struct AwaitedMessage {
   const SSL_CIPHER* cipher = nullptr;
   // Of a chain of certificates.
   size_t max_certificate_bytes = 0;
+  // A hello brings the ticket of an earlier session, which may contain the
+  // client's chain.
+  size_t max_hello_bytes = 0;
 };
 
 AwaitedMessage AwaitedBy(const SSL* ssl);
