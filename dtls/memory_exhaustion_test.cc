@@ -63,15 +63,14 @@ class MemoryExhaustionTest : public ::testing::TestWithParam<bool> {
       absl::StatusOr<std::unique_ptr<Engine>> engine =
           Engine::Create(is_server ? *server_context_ : *client_context_,
                          is_server ? pair_.server_engine : pair_.client_engine);
-      if (engine.ok()) {
-        side->engine = *std::move(engine);
-        side->engine->Start(pair_.now, side->output);
-      }
-      failure.Pause();
       if (!engine.ok()) {
+        failure.Pause();
         EXPECT_TRUE(failure.happened()) << engine.status();
         return failure.happened();
       }
+      side->engine = *std::move(engine);
+      side->engine->Start(pair_.now, side->output);
+      failure.Pause();
     }
     // With its timers, for as long as a handshake may take.
     const absl::Time end = pair_.now + absl::Seconds(40);

@@ -229,8 +229,8 @@ TEST_F(ControlServerTest, RefusesConnectionsBeyondTheLimitOfTheirAddress) {
 TEST_F(ControlServerTest, SaysWhatIsWrongWithItsOptions) {
   const std::string file = folder_.Write("file", "");
   const auto message = [&](ControlServerOptions options,
-                           AccessRules rules = {}) {
-    const absl::Status status = Start(std::move(options), std::move(rules));
+                           const AccessRules& rules = {}) {
+    const absl::Status status = Start(std::move(options), rules);
     EXPECT_FALSE(status.ok());
     return std::string(status.message());
   };

@@ -288,9 +288,10 @@ TEST_F(ControlServerTlsTest, BadNewFilesChangeNothing) {
 
 TEST_F(ControlServerTlsTest, SaysWhatIsWrongWithItsFiles) {
   Install(ServerCertificate(), Clients().certificate_pem());
-  const auto message = [&](const TlsFiles& tls, AccessRules rules = Rules()) {
+  const auto message = [&](const TlsFiles& tls,
+                           const AccessRules& rules = Rules()) {
     const absl::Status status =
-        Start({.addresses = {"127.0.0.1:0"}, .tls = tls}, std::move(rules));
+        Start({.addresses = {"127.0.0.1:0"}, .tls = tls}, rules);
     EXPECT_FALSE(status.ok());
     EXPECT_THAT(std::string(status.message()),
                 StartsWith("control address \"127.0.0.1:0\": "));

@@ -37,9 +37,9 @@ TEST(AllocationsTest, EachIsCountedOnce) {
   before = AllocationsSoFar();
   void* memory = std::malloc(100);
   Use(memory);
-  memory = std::realloc(memory, 100'000);
-  Use(memory);
-  std::free(memory);
+  void* longer = std::realloc(memory, 100'000);
+  Use(longer);
+  std::free(longer);
   EXPECT_EQ(AllocationsSoFar() - before, 2U);
 }
 

@@ -72,7 +72,7 @@ struct Step {
 
 [[noreturn]] void Die(const std::string& what) {
   std::fprintf(stderr, "compare: %s\n", what.c_str());
-  std::exit(1);
+  std::exit(1);  // NOLINT(concurrency-mt-unsafe): no other threads
 }
 
 // One address has ports for some 28,000 sessions; the crowd needs more, and
@@ -253,6 +253,7 @@ void WritePage(const std::string& page) {
   const std::string output = absl::GetFlag(FLAGS_output);
   if (output.empty()) return;
   // `bazel run` starts programs elsewhere, and says where it was started.
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets variables here.
   const char* began = std::getenv("BUILD_WORKING_DIRECTORY");
   const std::filesystem::path path =
       std::filesystem::path(began == nullptr ? "" : began) / output;
@@ -266,6 +267,7 @@ int Main() {
   const testing::TemporaryFolder folder("/tmp");
   const Servers servers = MakeServers(folder);
   std::vector<std::string> names;
+  names.reserve(servers.all.size());
   for (const Server& server : servers.all) names.push_back(server.name);
   const Conditions conditions = {
       .machine = DescribeMachine(),

@@ -97,6 +97,7 @@ bssl::UniquePtr<X509> MakeCertificate(const CertificateSpec& spec,
     AddExtension(c, signer, NID_ext_key_usage, spec.usage);
   }
   std::vector<std::string> names;
+  names.reserve(spec.dns_names.size());
   for (const std::string& name : spec.dns_names) {
     names.push_back(absl::StrCat("DNS:", name));
   }
@@ -187,7 +188,7 @@ std::string TestAuthority::Crl(const std::vector<dtls::Certificate>& revoked,
     Require(X509_CRL_add0_revoked(crl.get(), entry.get()) == 1, "entry");
     (void)entry.release();
   }
-  X509_CRL_sort(crl.get());
+  Require(X509_CRL_sort(crl.get()) == 1, "order");
   Require(X509_CRL_sign(crl.get(), key_.get(), EVP_sha256()) > 0, "signature");
   bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
   Require(PEM_write_bio_X509_CRL(bio.get(), crl.get()) == 1, "PEM");

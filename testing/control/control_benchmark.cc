@@ -165,6 +165,7 @@ void Report(benchmark::State& state,
   absl::Duration longest;
   for (size_t step = 0; step < steps; ++step) {
     std::vector<absl::Duration> same;
+    same.reserve(listings.size());
     for (const std::vector<absl::Duration>& turns : listings) {
       same.push_back(turns[step]);
     }

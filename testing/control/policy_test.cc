@@ -144,11 +144,13 @@ TEST_F(PolicyTest, AListenerMayHaveAPolicyOfItsOwn) {
 }
 
 TEST_F(PolicyTest, OfTwoOperatorsTheSecondIsToldOfTheFirst) {
+  constexpr int kOperators = 8;
   int set = 0;
   int aborted = 0;
   std::vector<std::thread> operators;
+  operators.reserve(kOperators);
   absl::Mutex mutex;
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < kOperators; ++i) {
     operators.emplace_back([&, i] {
       grpc::Status status;
       Set(Policy(absl::StrCat("client_certificate: NONE denied_names: \"host",
@@ -164,7 +166,7 @@ TEST_F(PolicyTest, OfTwoOperatorsTheSecondIsToldOfTheFirst) {
   }
   for (std::thread& thread : operators) thread.join();
   EXPECT_EQ(set, 1);
-  EXPECT_EQ(aborted, 7);
+  EXPECT_EQ(aborted, kOperators - 1);
 }
 
 TEST_F(PolicyTest, BadPoliciesAreRefusedByTheNameOfTheField) {

@@ -52,7 +52,7 @@ std::vector<unsigned char> FromHex(const std::string& hex) {
 }
 
 unsigned char FragmentCode(const std::string& bytes) {
-  switch (std::atoi(bytes.c_str())) {
+  switch (std::strtol(bytes.c_str(), nullptr, 10)) {
     case 512:
       return MBEDTLS_SSL_MAX_FRAG_LEN_512;
     case 1024:

@@ -166,8 +166,10 @@ Task<absl::Status> AwaitAll(NetWorld& world) {
 }
 Task<absl::Status> AwaitAllOfMany(NetWorld& world) {
   const Alive alive(world);
+  constexpr int kTasks = 5;
   std::vector<Task<absl::Status>> tasks;
-  for (int i = 0; i < 5; ++i) tasks.push_back(Nest(world, i));
+  tasks.reserve(kTasks);
+  for (int i = 0; i < kTasks; ++i) tasks.push_back(Nest(world, i));
   const std::vector<absl::Status> all = co_await net::WhenAll(std::move(tasks));
   for (const absl::Status& status : all) CO_RETURN_IF_ERROR(status);
   co_return absl::OkStatus();

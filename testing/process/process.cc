@@ -16,6 +16,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -29,6 +30,14 @@ void Require(bool ok, const char* what) {
   if (ok) return;
   std::perror(what);
   std::abort();
+}
+
+// Of the environment.
+std::optional<std::string> Variable(const char* name) {
+  // NOLINTNEXTLINE(concurrency-mt-unsafe): nobody sets variables here.
+  const char* value = std::getenv(name);
+  if (value == nullptr) return std::nullopt;
+  return value;
 }
 
 }  // namespace
@@ -46,6 +55,7 @@ Process::Process(std::vector<std::string> command) {
   posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
   posix_spawn_file_actions_adddup2(&actions, out[1], STDERR_FILENO);
   std::vector<char*> argv;
+  argv.reserve(command.size() + 1);
   for (std::string& argument : command) argv.push_back(argument.data());
   argv.push_back(nullptr);
   const int error =
@@ -144,9 +154,7 @@ int Process::Wait() {
 }
 
 TemporaryFolder::TemporaryFolder()
-    : TemporaryFolder(std::getenv("TEST_TMPDIR") == nullptr
-                          ? "/tmp"
-                          : std::getenv("TEST_TMPDIR")) {}
+    : TemporaryFolder(Variable("TEST_TMPDIR").value_or("/tmp")) {}
 
 TemporaryFolder::TemporaryFolder(const std::string& base)
     : path_(absl::StrCat(base, "/cordon.XXXXXX")) {
@@ -168,10 +176,10 @@ std::string TemporaryFolder::Write(const std::string& name,
 }
 
 std::string Runfile(const std::string& path) {
-  const char* root = std::getenv("TEST_SRCDIR");
-  const char* workspace = std::getenv("TEST_WORKSPACE");
-  if (root != nullptr && workspace != nullptr) {
-    return absl::StrCat(root, "/", workspace, "/", path);
+  const std::optional<std::string> root = Variable("TEST_SRCDIR");
+  const std::optional<std::string> workspace = Variable("TEST_WORKSPACE");
+  if (root.has_value() && workspace.has_value()) {
+    return absl::StrCat(*root, "/", *workspace, "/", path);
   }
   // A program that was started by hand has them beside itself.
   std::error_code error;

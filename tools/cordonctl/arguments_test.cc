@@ -163,6 +163,7 @@ std::vector<std::string> Completed(const std::vector<std::string>& words) {
     return names;
   });
   EXPECT_FALSE(candidates.files);
+  texts.reserve(candidates.words.size());
   for (const Candidate& one : candidates.words) texts.push_back(one.text);
   return texts;
 }

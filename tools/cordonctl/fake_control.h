@@ -38,13 +38,14 @@ struct FakeStream {
 
 class FakeControl : public pb::Control::Service {
  public:
-// Twenty methods are the same. NOLINTNEXTLINE(bugprone-macro-parentheses)
+// Twenty methods are the same. NOLINTBEGIN(bugprone-macro-parentheses)
 #define CORDON_FAKE_METHOD(Name, Request, Response, member)           \
   FakeMethod<pb::Request, pb::Response> member;                       \
   grpc::Status Name(grpc::ServerContext*, const pb::Request* request, \
                     pb::Response* response) override {                \
     return Answer(*request, response, &(member));                     \
   }
+  // NOLINTEND(bugprone-macro-parentheses)
 
   CORDON_FAKE_METHOD(ListListeners, ListListenersRequest, ListListenersResponse,
                      list_listeners)

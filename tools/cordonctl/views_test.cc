@@ -106,8 +106,8 @@ TEST(RatesTest, TwoLooksAtOneTimeMakeNoRate) {
 
 TEST(RatesTest, KeepsOnlyTheLast) {
   History history(3);
-  for (int i = 0; i < 10; ++i) {
-    history.Add(Look(i, static_cast<uint64_t>(i * i), 0));
+  for (uint64_t i = 0; i < 10; ++i) {
+    history.Add(Look(static_cast<int>(i), i * i, 0));
   }
   EXPECT_THAT(history.Series(&Rates::handshakes),
               ::testing::ElementsAre(13, 15, 17));
@@ -115,9 +115,8 @@ TEST(RatesTest, KeepsOnlyTheLast) {
 
 History SomeHistory() {
   History history;
-  for (int i = 0; i < 30; ++i) {
-    control::v1::Statistics look =
-        Look(i, static_cast<uint64_t>(100 * i), static_cast<uint64_t>(i));
+  for (uint64_t i = 0; i < 30; ++i) {
+    control::v1::Statistics look = Look(static_cast<int>(i), 100 * i, i);
     for (const char* name : {"public", "inner\x1b[2J"}) {
       auto* listener = look.add_listeners();
       *listener = look.total();

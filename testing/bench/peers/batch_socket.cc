@@ -17,8 +17,8 @@ uint64_t KeyOf(const sockaddr_in& peer) {
 
 void Die(const char* what) {
   std::fprintf(stderr, "%s: %s: %s\n", program_invocation_short_name, what,
-               std::strerror(errno));
-  std::exit(1);
+               strerrordesc_np(errno));
+  std::exit(1);  // NOLINT(concurrency-mt-unsafe): no other threads
 }
 
 int BindLoopback(uint16_t port, bool reuse) {
