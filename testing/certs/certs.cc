@@ -185,8 +185,7 @@ std::string TestAuthority::Crl(const std::vector<dtls::Certificate>& revoked,
                 entry.get(), X509_get_serialNumber(certificate.get())) == 1 &&
             X509_REVOKED_set_revocationDate(entry.get(), begin.get()) == 1,
         "revoked certificate");
-    Require(X509_CRL_add0_revoked(crl.get(), entry.get()) == 1, "entry");
-    (void)entry.release();
+    Require(X509_CRL_add0_revoked(crl.get(), entry.release()) == 1, "entry");
   }
   Require(X509_CRL_sort(crl.get()) == 1, "order");
   Require(X509_CRL_sign(crl.get(), key_.get(), EVP_sha256()) > 0, "signature");
