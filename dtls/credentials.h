@@ -20,7 +20,8 @@ namespace cordon::dtls {
 
 // A certificate with its chain, and its private key, both as PEM texts. The
 // chain begins with our own certificate; the root may be left out. Keys are
-// ECDSA (P-256, P-384, P-521), RSA (2048 bits and more) or Ed25519.
+// ECDSA (P-256, P-384, P-521), RSA or Ed25519; of RSA, peers take 2048 bits and
+// more.
 struct Certificate {
   std::string chain_pem = {};
   std::string key_pem = {};

@@ -9,9 +9,14 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/connect.h"
+#include "cordon/dtls/connection.h"
 #include "cordon/dtls/context.h"
+#include "cordon/net/task/status_macros.h"
+#include "cordon/net/task/task.h"
 #include "cordon/testing/certs/certs.h"
 #include "cordon/testing/engine_pair/engine_pair.h"
+#include "cordon/testing/served_listener/served_listener.h"
 #include "gtest/gtest.h"
 
 namespace cordon::dtls {
@@ -20,6 +25,7 @@ namespace {
 using ::cordon::testing::EnginePair;
 using ::cordon::testing::EngineSide;
 using ::cordon::testing::SelfSigned;
+using ::cordon::testing::ServedListener;
 using ::cordon::testing::TestAuthority;
 using ::cordon::testing::VirtualClock;
 
@@ -104,6 +110,24 @@ TEST_F(ResumptionTest, ATicketMayContainALongChain) {
   EXPECT_EQ(pair_.Carry(client_, server_, "up"), "up");
   Handshake(session);
   ExpectResumed(true);
+}
+
+// Its hello fills more datagrams than a listener keeps before the session is
+// accepted.
+TEST(LongTicketTest, IsTakenByAListener) {
+  ServedListener world;
+  world.server_options.client_trust = ServedListener::Authority().trust();
+  world.client_options.certificate = ServedListener::Authority().Issue(
+      {.common_name = "client", .padding = 20'000});
+  EXPECT_EQ(world.Run([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(Connection first, co_await world.Connect());
+    ConnectOptions options;
+    options.resume = *first.Session();
+    CO_ASSIGN_OR_RETURN(Connection second, co_await world.Connect(options));
+    EXPECT_TRUE(second.info().resumed);
+    co_return absl::OkStatus();
+  }),
+            absl::OkStatus());
 }
 
 TEST_F(ResumptionTest, SurvivesAFile) {

@@ -90,6 +90,7 @@ void AddTo(const net::DatagramSocketStatistics& s, v1::SocketStatistics* sum) {
   sum->set_ring_starved(sum->ring_starved() + s.receive_starved);
   sum->set_empty(sum->empty() + s.empty_datagrams);
   sum->set_send_dropped(sum->send_dropped() + s.send_dropped);
+  sum->set_peer_notices(sum->peer_notices() + s.peer_notices);
 }
 
 }  // namespace

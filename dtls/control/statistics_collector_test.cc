@@ -90,6 +90,7 @@ ListenerStatistics Counted(uint64_t factor) {
   s.socket.receive_starved = 67 * factor;
   s.socket.empty_datagrams = 68 * factor;
   s.socket.send_dropped = 69 * factor;
+  s.socket.peer_notices = 74 * factor;
   return s;
 }
 
@@ -165,6 +166,7 @@ constexpr char kCounted[] = R"pb(
     ring_starved: 67
     empty: 68
     send_dropped: 69
+    peer_notices: 74
   }
 )pb";
 

@@ -5,12 +5,13 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cordon/net/base/errno_status.h"
+#include "cordon/net/udp/control_messages.h"
 #include "cordon/net/udp/peer_notices.h"
 
 namespace cordon::net {
@@ -25,13 +26,6 @@ absl::Status SetInt(int fd, int level, int option, int value,
     return ErrnoStatus(errno, absl::StrCat("cannot set ", what));
   }
   return absl::OkStatus();
-}
-
-template <typename T>
-bool ReadControl(const cmsghdr& header, T* value) {
-  if (header.cmsg_len < CMSG_LEN(sizeof(T))) return false;
-  std::memcpy(value, CMSG_DATA(&header), sizeof(T));
-  return true;
 }
 
 // 0, or the error.
@@ -194,21 +188,12 @@ void DeliverMessage(const msghdr& message, absl::Span<uint8_t> payload,
   for (cmsghdr* c = CMSG_FIRSTHDR(&walk); c != nullptr;
        c = CMSG_NXTHDR(&walk, c)) {
     if (c->cmsg_level == SOL_UDP && c->cmsg_type == UDP_GRO) {
-      int size = 0;
-      if (ReadControl(*c, &size) && size > 0) segment = size;
-    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-      in_pktinfo info;
-      if (!ReadControl(*c, &info)) continue;
-      std::array<uint8_t, 4> bytes;
-      std::memcpy(bytes.data(), &info.ipi_spec_dst, 4);
-      datagram.local = {Endpoint::V4(bytes, 0),
-                        static_cast<uint32_t>(info.ipi_ifindex)};
-    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-      in6_pktinfo info;
-      if (!ReadControl(*c, &info)) continue;
-      std::array<uint8_t, 16> bytes;
-      std::memcpy(bytes.data(), &info.ipi6_addr, 16);
-      datagram.local = {Endpoint::V6(bytes, 0), info.ipi6_ifindex};
+      const int size = ReadControl<int>(*c).value_or(0);
+      if (size > 0) segment = static_cast<size_t>(size);
+    } else if (const std::optional<LocalAddress> local =
+                   ReadLocalAddress(*c, &in_pktinfo::ipi_spec_dst);
+               local.has_value()) {
+      datagram.local = *local;
     }
   }
   if (payload.empty()) {

@@ -7,10 +7,10 @@
 #include <array>
 #include <cerrno>
 #include <cstdint>
-#include <cstring>
 #include <optional>
 
 #include "cordon/net/base/endpoint.h"
+#include "cordon/net/udp/control_messages.h"
 
 namespace cordon::net {
 namespace {
@@ -23,14 +23,6 @@ constexpr size_t kMinMtuV6 = 1280;
 bool SetOn(int fd, int level, int option) {
   const int on = 1;
   return setsockopt(fd, level, option, &on, sizeof(on)) == 0;
-}
-
-template <typename T>
-std::optional<T> ReadControl(const cmsghdr& header) {
-  if (header.cmsg_len < CMSG_LEN(sizeof(T))) return std::nullopt;
-  T value;
-  std::memcpy(&value, CMSG_DATA(&header), sizeof(T));
-  return value;
 }
 
 bool FromNetwork(const sock_extended_err& error) {
@@ -103,20 +95,11 @@ bool ParsePeerNotice(const msghdr& message, PeerNotice* notice) {
     if ((c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_RECVERR) ||
         (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_RECVERR)) {
       error = ReadControl<sock_extended_err>(*c);
-    } else if (c->cmsg_level == IPPROTO_IP && c->cmsg_type == IP_PKTINFO) {
-      const std::optional<in_pktinfo> info = ReadControl<in_pktinfo>(*c);
-      if (!info.has_value()) continue;
+    } else if (const std::optional<LocalAddress> local =
+                   ReadLocalAddress(*c, &in_pktinfo::ipi_addr);
+               local.has_value()) {
       // To where the notice was sent: from where the datagram came.
-      std::array<uint8_t, 4> bytes;
-      std::memcpy(bytes.data(), &info->ipi_addr, bytes.size());
-      notice->local = {Endpoint::V4(bytes, 0),
-                       static_cast<uint32_t>(info->ipi_ifindex)};
-    } else if (c->cmsg_level == IPPROTO_IPV6 && c->cmsg_type == IPV6_PKTINFO) {
-      const std::optional<in6_pktinfo> info = ReadControl<in6_pktinfo>(*c);
-      if (!info.has_value()) continue;
-      std::array<uint8_t, 16> bytes;
-      std::memcpy(bytes.data(), &info->ipi6_addr, bytes.size());
-      notice->local = {Endpoint::V6(bytes, 0), info->ipi6_ifindex};
+      notice->local = *local;
     }
   }
   if (!error.has_value() || !FromNetwork(*error)) return false;

@@ -109,7 +109,8 @@ std::string Counters(const ListenerStatistics& total, const Style& style) {
           FormatCount(socket.send_dropped()), " dropped for want of a buffer, ",
           FormatCount(socket.ring_starved()), " times no buffer to receive, ",
           FormatCount(socket.truncated()), " truncated, ",
-          FormatCount(socket.empty()), " empty"));
+          FormatCount(socket.empty()), " empty, ",
+          FormatCount(socket.peer_notices()), " notices of peers"));
   return absl::StrCat("\n", fields.Render(style));
 }
 
