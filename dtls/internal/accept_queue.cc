@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <utility>
+
 namespace cordon::dtls::internal {
 
 void AcceptQueue::Push(std::unique_ptr<Session> session) {
