@@ -9,6 +9,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
 #include "cordon/dtls/context.h"
 #include "cordon/dtls/engine.h"
@@ -109,6 +110,22 @@ TEST_F(ConfigurationTest, EitherSideMayPreferCiphers) {
   EXPECT_EQ(Connect().cipher, "ECDHE-ECDSA-AES128-GCM-SHA256");
   pair_.server_options.prefer_client_ciphers = true;
   EXPECT_EQ(Connect().cipher, "ECDHE-ECDSA-AES256-GCM-SHA384");
+}
+
+TEST_F(ConfigurationTest, ByDefaultTheClientChoosesAmongTheSuites) {
+  const std::string aes128 = "ECDHE-ECDSA-AES128-GCM-SHA256";
+  const std::string aes256 = "ECDHE-ECDSA-AES256-GCM-SHA384";
+  const std::string chacha = "ECDHE-ECDSA-CHACHA20-POLY1305";
+  // The last two are what OpenSSL prefers with and without hardware for AES.
+  for (const std::vector<std::string>& offered :
+       {std::vector<std::string>{aes128, aes256, chacha},
+        {aes256, chacha, aes128},
+        {chacha, aes256, aes128}}) {
+    pair_.client_options.ciphers = absl::StrJoin(offered, ":");
+    EXPECT_EQ(Connect().cipher, offered.front());
+  }
+  pair_.client_options.ciphers = "";
+  EXPECT_EQ(Connect().cipher, aes128);
 }
 
 // ACCEPTANCE: QC3, HC9
