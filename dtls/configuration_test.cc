@@ -116,7 +116,8 @@ TEST_F(ConfigurationTest, ByDefaultTheClientChoosesAmongTheSuites) {
   const std::string aes128 = "ECDHE-ECDSA-AES128-GCM-SHA256";
   const std::string aes256 = "ECDHE-ECDSA-AES256-GCM-SHA384";
   const std::string chacha = "ECDHE-ECDSA-CHACHA20-POLY1305";
-  // The last two are what OpenSSL prefers with and without hardware for AES.
+  // The second is OpenSSL's order, the third that of clients without hardware
+  // for AES.
   for (const std::vector<std::string>& offered :
        {std::vector<std::string>{aes128, aes256, chacha},
         {aes256, chacha, aes128},
