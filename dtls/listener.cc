@@ -269,7 +269,7 @@ class Listener::Core final : public internal::SessionOwner,
     }
     absl::Status why = absl::UnavailableError("the listener is being drained");
     SetErrorDetail(&why, {.limit = kClosedByAdmin});
-    ender_.EndAllAt(reactor_.Now() + deadline, std::move(why));
+    ender_.EndAllAt(reactor_.ReadClock() + deadline, std::move(why));
   }
 
   void AddObserver(std::shared_ptr<SessionObserver> observer) override {

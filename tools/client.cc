@@ -19,6 +19,7 @@
 #include "absl/time/time.h"
 #include "cordon/dtls/connect.h"
 #include "cordon/dtls/context.h"
+#include "cordon/net/base/line_writer.h"
 #include "cordon/net/base/resolve.h"
 #include "cordon/net/reactor/make_reactor.h"
 #include "cordon/net/task/status_macros.h"
@@ -157,9 +158,9 @@ absl::Status WithHint(const absl::Status& status,
 
 void PrintWarnings(const std::vector<dtls::VerificationError>& errors) {
   for (const dtls::VerificationError& error : errors) {
-    std::fprintf(stderr, "%s: warning: %s [%s]\n", kProgram,
-                 error.message.c_str(),
-                 std::string(dtls::VerificationErrorId(error.code)).c_str());
+    net::LineWriter::StandardError().Write(
+        absl::StrCat(kProgram, ": warning: ", error.message, " [",
+                     dtls::VerificationErrorId(error.code), "]"));
   }
 }
 

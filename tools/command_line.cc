@@ -17,6 +17,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "cordon/net/base/line_writer.h"
 
 namespace cordon::tools {
 namespace {
@@ -70,7 +71,10 @@ std::string AbslUnparseFlag(const RepeatedFlag& flag) {
 void Die(absl::string_view program, absl::string_view message, int code) {
   const std::string line =
       absl::StrReplaceAll(message, {{"\n", " "}, {"\r", " "}});
-  std::fprintf(stderr, "%s: %s\n", std::string(program).c_str(), line.c_str());
+  // After what was said before, and even if nobody reads it.
+  net::LineWriter& writer = net::LineWriter::StandardError();
+  writer.Write(absl::StrCat(program, ": ", line));
+  writer.Flush(net::LineWriter::kPatienceAtExit);
   std::fflush(nullptr);
   std::_Exit(code);
 }

@@ -1,7 +1,6 @@
 #include "cordon/tools/common_flags.h"
 
 #include <algorithm>
-#include <cstdio>
 #include <functional>
 #include <utility>
 
@@ -13,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "cordon/dtls/context.h"
+#include "cordon/net/base/line_writer.h"
 #include "cordon/tools/command_line.h"
 #include "cordon/tools/secret_file.h"
 
@@ -81,9 +81,9 @@ void SetProtocolOf(absl::string_view program, Options* options) {
   if (const std::string path = absl::GetFlag(FLAGS_keylog); !path.empty()) {
     absl::StatusOr<std::function<void(absl::string_view)>> log = OpenSecretLog(
         path, [program = std::string(program)](const absl::Status& status) {
-          std::fprintf(stderr,
-                       "%s: warning: --keylog: %s; secrets are missing there\n",
-                       program.c_str(), std::string(status.message()).c_str());
+          net::LineWriter::StandardError().Write(
+              absl::StrCat(program, ": warning: --keylog: ", status.message(),
+                           "; secrets are missing there"));
         });
     if (!log.ok()) Die(program, log.status().message());
     options->key_log = *std::move(log);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <thread>
@@ -15,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/context.h"
@@ -22,6 +22,7 @@
 #include "cordon/dtls/cookie.h"
 #include "cordon/dtls/listener.h"
 #include "cordon/dtls/registry.h"
+#include "cordon/net/base/line_writer.h"
 #include "cordon/net/base/resolve.h"
 #include "cordon/net/reactor/reactor_group.h"
 #include "cordon/net/task/status_macros.h"
@@ -71,7 +72,8 @@ ABSL_FLAG(uint64_t, max_queued_messages,
           "dropped.");
 ABSL_FLAG(uint64_t, max_queued_bytes,
           cordon::dtls::SessionOptions().max_queued_bytes, "Their bytes.");
-ABSL_FLAG(uint32_t, reactors, 1, "Threads to serve with; 0: one per core.");
+ABSL_FLAG(uint32_t, reactors, 1, "Threads to serve with; 0: one per core, as far as the CPU quota of a "
+          "container allows.");
 ABSL_FLAG(bool, gro, true,
           "Receive trains of datagrams whole, from peers that send in bulk.");
 ABSL_FLAG(cordon::net::Backend, backend, cordon::net::Backend::kAuto,
@@ -159,12 +161,17 @@ std::string Describe(const dtls::Connection& connection) {
   return absl::StrJoin(words, " ");
 }
 
+// On stderr, and never waits for whoever reads it.
+void Log(absl::string_view text) {
+  net::LineWriter::StandardError().Write(absl::StrCat(kProgram, ": ", text));
+}
+
 void PrintWarnings(const dtls::Connection& connection) {
   for (const dtls::VerificationError& error :
        connection.PeerVerificationErrors()) {
-    std::fprintf(stderr, "%s: %s: warning: %s [%s]\n", kProgram,
-                 connection.peer().ToString().c_str(), error.message.c_str(),
-                 std::string(dtls::VerificationErrorId(error.code)).c_str());
+    Log(absl::StrCat(connection.peer().ToString(), ": warning: ",
+                     error.message, " [",
+                     dtls::VerificationErrorId(error.code), "]"));
   }
 }
 
@@ -177,8 +184,7 @@ void PrintEnd(const dtls::Connection& connection, const absl::Status& status) {
         absl::StrJoin(tools::IdsOf(connection.PeerVerificationErrors()), ","),
         "]");
   }
-  std::fprintf(stderr, "%s: %s: %s\n", kProgram, Describe(connection).c_str(),
-               end.c_str());
+  Log(absl::StrCat(Describe(connection), ": ", end));
 }
 
 net::Task<absl::Status> Echo(Server& server, dtls::Connection& connection) {
@@ -210,8 +216,7 @@ net::Task<absl::Status> Report(Server& server, Board& board) {
     CO_RETURN_IF_ERROR(co_await net::SleepFor(interval));
     board.Tell(server.index, server.totals());
     if (server.index == 0) {
-      std::fprintf(stderr, "%s: %s\n", kProgram,
-                   board.Sum().ToString().c_str());
+      Log(board.Sum().ToString());
     }
   }
 }
@@ -405,13 +410,13 @@ int main(int argc, char** argv) {
     endpoint = listener->local_endpoint();
     servers.push_back({.index = i, .listener = *std::move(listener)});
   }
+  net::LineWriter& output = net::LineWriter::StandardOutput();
   if (control != nullptr) {
     for (const std::string& address : control->addresses()) {
-      std::printf("control on %s\n", address.c_str());
+      output.Write(absl::StrCat("control on ", address));
     }
   }
-  std::printf("listening on %s\n", endpoint.ToString().c_str());
-  std::fflush(stdout);
+  output.Write(absl::StrCat("listening on ", endpoint.ToString()));
 
   std::thread waiter([&] {
     int signal = 0;
@@ -428,6 +433,6 @@ int main(int argc, char** argv) {
   pthread_kill(waiter.native_handle(), SIGINT);
   waiter.join();
   if (!status.ok()) tools::Die(kProgram, status.message());
-  std::printf("%s: done: %s\n", kProgram, board.Sum().ToString().c_str());
+  output.Write(absl::StrCat(kProgram, ": done: ", board.Sum().ToString()));
   return 0;
 }

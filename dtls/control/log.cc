@@ -1,13 +1,13 @@
 #include "cordon/dtls/control/log.h"
 
 #include <cstddef>
-#include <cstdio>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "cordon/net/base/line_writer.h"
 
 namespace cordon::dtls::control {
 namespace {
@@ -42,8 +42,8 @@ void ToStandardError(LogLevel level, absl::string_view line) {
   const std::string text = absl::StrCat(
       absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(),
                        absl::UTCTimeZone()),
-      " cordon: ", kNames[static_cast<size_t>(level)], ": ", line, "\n");
-  std::fwrite(text.data(), 1, text.size(), stderr);
+      " cordon: ", kNames[static_cast<size_t>(level)], ": ", line);
+  net::LineWriter::StandardError().Write(text);
 }
 
 }  // namespace

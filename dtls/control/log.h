@@ -17,7 +17,9 @@ class Log {
  public:
   using Sink = std::function<void(LogLevel level, absl::string_view line)>;
 
-  // Without `sink`, lines go to the standard error output.
+  // Without `sink`, lines go to the standard error output; nobody waits for
+  // whoever reads it, and lines that cannot be written are counted there. A
+  // `sink` is called by whoever has something to say, and must not block.
   explicit Log(Sink sink = nullptr, LogLevel level = LogLevel::kInfo);
 
   LogLevel level() const { return level_.load(std::memory_order_relaxed); }

@@ -40,7 +40,7 @@ Session::~Session() {
       engine_->state() == EngineState::kVerificationFailed ||
       engine_->state() == EngineState::kConnected ||
       engine_->state() == EngineState::kPeerClosed) {
-    engine_->Close(reactor_.Now(), *this);
+    engine_->Close(reactor_.ReadClock(), *this);
     Update();
   }
   owner_->OnSessionGone(*this);
@@ -73,12 +73,16 @@ void Session::ClearQueue() {
 }
 
 void Session::OnTimer() {
-  engine_->OnTimeout(reactor_.Now(), *this);
+  engine_->OnTimeout(reactor_.ReadClock(), *this);
   Update();
 }
 
 void Session::OnDatagram(absl::Span<uint8_t> datagram) {
-  last_activity_ = reactor_.Now();
+  // What a handshake answers is repeated after a while that counts from now:
+  // others of the same turn may have taken long. In an established session it
+  // is the receipt that counts, and the clock is not read for each datagram.
+  last_activity_ = std::max(
+      last_activity_, half_open_ ? reactor_.ReadClock() : reactor_.Now());
   if (engine_->state() == EngineState::kNotStarted) {
     if (early_.size() < kMaxEarlyDatagrams &&
         early_bytes_ + datagram.size() <= kMaxEarlyDatagramBytes) {
@@ -88,7 +92,7 @@ void Session::OnDatagram(absl::Span<uint8_t> datagram) {
   }
   // Of the session before.
   if (awaits_hello_) return;
-  engine_->Receive(datagram, reactor_.Now(), *this);
+  engine_->Receive(datagram, last_activity_, *this);
   Update();
 }
 
@@ -137,7 +141,7 @@ void Session::Terminate(const absl::Status& status, uint8_t alert) {
   if (engine_->state() == EngineState::kNotStarted) {
     engine_->Abort(status);
   } else {
-    engine_->Terminate(status, alert, reactor_.Now(), *this);
+    engine_->Terminate(status, alert, reactor_.ReadClock(), *this);
   }
   Update();
 }
@@ -227,7 +231,7 @@ net::Task<void> Session::Judge() {
   identity.endpoint = path_.peer;
   const VerificationVerdict verdict = co_await owner_->verify_peer()(identity);
   if (hooks_->stop_requested()) co_return;
-  engine_->GiveVerdict(verdict, reactor_.Now(), *this);
+  engine_->GiveVerdict(verdict, reactor_.ReadClock(), *this);
   Update();
 }
 
@@ -237,7 +241,7 @@ net::Task<void> Session::LookUpPsk() {
       co_await owner_->psk_lookup()(identity);
   if (hooks_->stop_requested()) co_return;
   engine_->GivePsk(key.ok() ? *std::move(key) : std::vector<uint8_t>(),
-                   reactor_.Now(), *this);
+                   reactor_.ReadClock(), *this);
   Update();
 }
 
@@ -274,12 +278,12 @@ absl::Status Session::Begin() {
   seen_ = EngineState::kHandshaking;
   SetHalfOpen(true);
   owner_->OnHandshakeBegun();
-  engine_->Start(reactor_.Now(), *this);
+  engine_->Start(reactor_.ReadClock(), *this);
   owner_->OnStateChanged(*this);
   net::RingQueue<net::PooledBytes> early = TakeEarly();
   while (!early.empty()) {
     net::PooledBytes datagram = early.pop_front();
-    engine_->Receive(datagram.bytes(), reactor_.Now(), *this);
+    engine_->Receive(datagram.bytes(), reactor_.ReadClock(), *this);
   }
   Update();
   return absl::OkStatus();
@@ -328,14 +332,14 @@ net::Task<absl::Status> Session::AwaitHandshake() {
 net::Task<absl::Status> Session::ResumeHandshake(
     std::vector<IgnoredError> ignored) {
   absl::Status status =
-      engine_->ResumeHandshake(ignored, reactor_.Now(), *this);
+      engine_->ResumeHandshake(ignored, reactor_.ReadClock(), *this);
   if (!status.ok()) co_return status;
   Update();
   co_return co_await AwaitHandshake();
 }
 
 net::Task<absl::Status> Session::AbortHandshake() {
-  absl::Status status = engine_->AbortHandshake(reactor_.Now(), *this);
+  absl::Status status = engine_->AbortHandshake(reactor_.ReadClock(), *this);
   Update();
   co_return status;
 }
@@ -345,7 +349,7 @@ net::Task<absl::Status> Session::Shutdown() {
       engine_->state() != EngineState::kPeerClosed) {
     co_return NotEstablished();
   }
-  engine_->Close(reactor_.Now(), *this);
+  engine_->Close(reactor_.ReadClock(), *this);
   Update();
   co_return absl::OkStatus();
 }
@@ -359,6 +363,8 @@ net::Task<absl::StatusOr<size_t>> Session::Receive(
   if (messages.empty()) {
     co_return absl::InvalidArgumentError("there is room for no message");
   }
+  const net::StopToken stop = co_await net::CurrentStopToken();
+  if (stop.stop_requested()) co_return net::StoppedStatus("RecvDecrypted");
   while (queue_.empty()) {
     if (engine_->state() != EngineState::kConnected) co_return NotEstablished();
     const bool woken = co_await receivers_.Wait();
@@ -385,7 +391,7 @@ net::Task<absl::Status> Session::Send(absl::Span<const uint8_t> message) {
       co_return net::StoppedStatus("SendEncrypted");
     }
   }
-  last_activity_ = reactor_.Now();
+  last_activity_ = std::max(last_activity_, reactor_.Now());
   absl::Status status = engine_->Send(message, *this);
   // Its key may be used up, and the session over.
   if (!status.ok()) Update();
@@ -394,7 +400,7 @@ net::Task<absl::Status> Session::Send(absl::Span<const uint8_t> message) {
 
 net::Task<absl::Status> Session::Close() {
   if (engine_->state() != EngineState::kClosed) {
-    engine_->Close(reactor_.Now(), *this);
+    engine_->Close(reactor_.ReadClock(), *this);
     Update();
   }
   over_ = true;

@@ -51,6 +51,18 @@ absl::Status EpollReactor::Init() {
   if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_fd_.get(), &event) != 0) {
     return ErrnoStatus(errno, "epoll_ctl");
   }
+  return Probe();
+}
+
+// What is refused is found out now, and not when peers wait for an answer.
+absl::Status EpollReactor::Probe() {
+  epoll_event event = {};
+  if (epoll_wait(epoll_.get(), &event, 1, 0) < 0 && errno != EINTR) {
+    return ErrnoStatus(errno, "epoll_wait");
+  }
+  absl::StatusOr<MessageCalls> calls = MessageCalls::Probe();
+  if (!calls.ok()) return calls.status();
+  calls_ = *std::move(calls);
   return absl::OkStatus();
 }
 
@@ -98,14 +110,21 @@ void EpollReactor::Poll(absl::Time until) {
     if ((events[i].events & EPOLLOUT) != 0) socket.OnWritable();
     if ((events[i].events & ~EPOLLOUT) != 0) readable_.push_back(socket);
   }
-  while (!readable_.empty()) Receive(*readable_.pop_front());
+  while (!readable_.empty()) {
+    Receive(*readable_.pop_front());
+    // The rest is reported again, in the next turn and before others.
+    if (DeliverySliceSpent()) break;
+  }
+  while (!readable_.empty()) readable_.pop_front();
 }
 
 void EpollReactor::Receive(EpollSocket& socket) {
   ReceiveBatch& batch = *receive_;
-  for (size_t round = 0; round < kBatchesPerTurn; ++round) {
+  const size_t most = calls_->receive_batch();
+  for (size_t taken = 0; taken < kBatch * kBatchesPerTurn; taken += most) {
     if (socket.receiver_ == nullptr) return;
-    for (size_t i = 0; i < kBatch; ++i) {
+    if (taken > 0 && taken % kBatch == 0 && DeliverySliceSpent()) return;
+    for (size_t i = 0; i < most; ++i) {
       batch.vectors[i] = {batch.memory.get() + i * kReceiveBytes,
                           kReceiveBytes};
       batch.messages[i] = {};
@@ -118,8 +137,8 @@ void EpollReactor::Receive(EpollSocket& socket) {
       message.msg_controllen = sizeof(ReceiveBatch::Control);
     }
     ++statistics_.system_calls;
-    const int received = recvmmsg(socket.socket_.fd.get(),
-                                  batch.messages.data(), kBatch, 0, nullptr);
+    const int received = calls_->Receive(socket.socket_.fd.get(),
+                                         batch.messages.data(), most);
     if (received < 0) {
       if (errno != EAGAIN && errno != EINTR) {
         ReportSocketError(errno, socket.socket_, socket.peer_,
@@ -134,7 +153,7 @@ void EpollReactor::Receive(EpollSocket& socket) {
                       batch.messages[i].msg_len},
                      socket.peer_, *socket.receiver_, socket.statistics_);
     }
-    if (static_cast<size_t>(received) < kBatch) return;
+    if (static_cast<size_t>(received) < most) return;
   }
 }
 
@@ -220,8 +239,8 @@ void EpollSocket::SendTrains() {
       messages[i].msg_hdr = pending_[done + i]->message;
     }
     ++reactor_.statistics_.system_calls;
-    const int sent =
-        sendmmsg(socket_.fd.get(), messages.data(), count, MSG_DONTWAIT);
+    const int sent = reactor_.calls_->Send(
+        socket_.fd.get(), messages.data(), count, MSG_DONTWAIT);
     const size_t accepted = sent > 0 ? static_cast<size_t>(sent) : 0;
     for (size_t i = 0; i < accepted; ++i) {
       const Train& train = *pending_[done + i];

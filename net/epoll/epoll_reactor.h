@@ -1,5 +1,6 @@
 // The epoll reactor, for where io_uring is refused (as in many containers):
-// recvmmsg and sendmmsg in batches, with the same trains.
+// recvmmsg and sendmmsg in batches, with the same trains. Where those are
+// refused, too, there is a system call for each message.
 #ifndef CORDON_NET_EPOLL_EPOLL_REACTOR_H_
 #define CORDON_NET_EPOLL_EPOLL_REACTOR_H_
 
@@ -9,11 +10,15 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "cordon/net/base/intrusive_list.h"
 #include "cordon/net/base/unique_fd.h"
+#include "cordon/net/epoll/message_calls.h"
 #include "cordon/net/reactor/reactor.h"
 #include "cordon/net/udp/datagram_socket.h"
 #include "cordon/net/udp/kernel_socket.h"
@@ -31,6 +36,8 @@ class EpollReactor final : public Reactor {
     size_t trains = 512;
   };
 
+  // kPermissionDenied or kUnimplemented where a system call is refused without
+  // which nothing can be served.
   static absl::StatusOr<std::unique_ptr<EpollReactor>> Create(
       const Options& options);
   ~EpollReactor() override;
@@ -38,6 +45,8 @@ class EpollReactor final : public Reactor {
   absl::StatusOr<std::unique_ptr<DatagramSocket>> OpenSocket(
       const DatagramSocketOptions& options) override;
   absl::string_view backend() const override { return "epoll"; }
+  // Why it is slower than it could be; empty if it is not.
+  const std::string& limitation() const { return calls_->limitation(); }
 
  protected:
   void Poll(absl::Time until) override;
@@ -47,18 +56,20 @@ class EpollReactor final : public Reactor {
   friend class EpollSocket;
 
   // Messages of one recvmmsg or sendmmsg.
-  static constexpr size_t kBatch = 64;
+  static constexpr size_t kBatch = MessageCalls::kBatch;
   // Batches taken from one socket before the others have their turn.
   static constexpr size_t kBatchesPerTurn = 8;
   static constexpr size_t kReceiveBytes = 65536;
 
   explicit EpollReactor(const Options& options);
   absl::Status Init();
+  absl::Status Probe();
   void SendQueued();
   void Receive(EpollSocket& socket);
 
   struct ReceiveBatch;
 
+  std::optional<MessageCalls> calls_;
   UniqueFd epoll_;
   UniqueFd wake_fd_;
   TrainPool trains_;

@@ -70,6 +70,9 @@ class Reactor {
   Executor& executor() { return executor_; }
   // The time at which the present turn of the loop began; never jumps.
   absl::Time Now() const { return executor_.now(); }
+  // The time at this very moment: to count a duration from, since the turn may
+  // have lasted long.
+  absl::Time ReadClock() { return executor_.ReadClock(); }
   BytePool& byte_pool() { return byte_pool_; }
   const ReactorStatistics& statistics() const { return statistics_; }
 
@@ -77,16 +80,24 @@ class Reactor {
   explicit Reactor(Clock* clock) : executor_(clock) {}
 
   // The I/O of one turn: sends what is queued, waits for something to happen
-  // but not beyond `until`, calls `executor().BeginTurn()`, and delivers.
+  // but not beyond `until`, calls `executor().BeginTurn()`, and delivers; what
+  // does not fit into the turn's time slice (`DeliverySliceSpent`) is left for
+  // the next call.
   virtual void Poll(absl::Time until) = 0;
   // Makes a `Poll` that waits return. Thread-safe.
   virtual void Wake() = 0;
 
+  // Whether so much has been delivered that timers and coroutines must have
+  // their turn first. Reads the clock.
+  bool DeliverySliceSpent() { return executor_.SliceSpent(executor_.now()); }
+
   ReactorStatistics statistics_;
 
  private:
-  // Coroutines resumed between two looks at the network.
+  // Coroutines resumed between two looks at the network, and between two looks
+  // at the clock.
   static constexpr size_t kResumptionsPerTurn = 4096;
+  static constexpr size_t kResumptionsAtOnce = 16;
 
   void Turn();
   void RunPosted();

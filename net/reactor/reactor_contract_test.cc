@@ -1,7 +1,9 @@
 // What every reactor promises, whatever it is built on.
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
@@ -374,6 +376,105 @@ TEST_P(ReactorContractTest, RunsWhatOtherThreadsPost) {
   EXPECT_TRUE(reactor_->Run(done.Wait()).ok());
   other.join();
   EXPECT_EQ(ran, kPosts);
+}
+
+// Work that takes so long.
+void Burn(Reactor& reactor, absl::Duration duration) {
+  if (auto* simulated = dynamic_cast<testing::SimReactor*>(&reactor)) {
+    simulated->clock().Advance(duration);
+    return;
+  }
+  const absl::Time end = reactor.ReadClock() + duration;
+  while (reactor.ReadClock() < end) {
+  }
+}
+
+Task<absl::Status> WaitAfterALongTurn(Reactor& reactor) {
+  Event never;
+  for (bool sleep : {false, true}) {
+    Burn(reactor, absl::Milliseconds(60));
+    const absl::Time begin = reactor.ReadClock();
+    if (sleep) {
+      CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(40)));
+    } else {
+      const absl::Status status =
+          co_await WithTimeout(absl::Milliseconds(40), never.Wait());
+      EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+    }
+    EXPECT_GE(reactor.ReadClock() - begin, absl::Milliseconds(40));
+  }
+  co_return absl::OkStatus();
+}
+
+TEST_P(ReactorContractTest, DurationsCountFromTheCallAfterALongTurn) {
+  EXPECT_EQ(reactor_->Run(WaitAfterALongTurn(*reactor_)), absl::OkStatus());
+}
+
+// Takes long over each datagram.
+class SlowReceiver final : public DatagramReceiver {
+ public:
+  explicit SlowReceiver(Reactor& reactor) : reactor_(reactor) {}
+
+  void OnDatagram(const Datagram&) override {
+    Burn(reactor_, absl::Milliseconds(1));
+    const uint64_t turn = reactor_.statistics().turns;
+    in_this_turn_ = turn == turn_ ? in_this_turn_ + 1 : 1;
+    turn_ = turn;
+    most_in_a_turn_ = std::max(most_in_a_turn_, in_this_turn_);
+    if (++received_ == wanted_) done_.Set();
+  }
+  Task<absl::Status> Await(size_t count) {
+    wanted_ = count;
+    co_return co_await WithTimeout(kPatience, done_.Wait());
+  }
+  size_t received() const { return received_; }
+  size_t most_in_a_turn() const { return most_in_a_turn_; }
+
+ private:
+  Reactor& reactor_;
+  uint64_t turn_ = 0;
+  size_t in_this_turn_ = 0;
+  size_t most_in_a_turn_ = 0;
+  size_t received_ = 0;
+  size_t wanted_ = 0;
+  Event done_;
+};
+
+Task<void> NoteAfter(absl::Duration duration, const SlowReceiver& receiver,
+                     size_t* received) {
+  (void)co_await SleepFor(duration);
+  *received = receiver.received();
+}
+
+Task<absl::Status> ReceiveSlowly(Reactor& reactor) {
+  constexpr size_t kDatagrams = 150;
+  // More than the messages of one recvmmsg are never delivered at once.
+  constexpr size_t kMostAtOnce = 64;
+  SlowReceiver receiver(reactor);
+  CO_ASSIGN_OR_RETURN(std::unique_ptr<DatagramSocket> socket,
+                      reactor.OpenSocket({.bind = Endpoint::LoopbackV4(0)}));
+  socket->StartReceiving(receiver);
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket sender,
+      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0), .gso = false}));
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+  TaskScope scope;
+  size_t received_at_timer = kDatagrams;
+  scope.Spawn(
+      NoteAfter(absl::Milliseconds(3), receiver, &received_at_timer));
+  Path path(socket->local_endpoint());
+  for (size_t i = 0; i < kDatagrams; ++i) {
+    CO_RETURN_IF_ERROR(co_await sender.Send(path, Bytes("slow")));
+  }
+  CO_RETURN_IF_ERROR(co_await receiver.Await(kDatagrams));
+  CO_RETURN_IF_ERROR(co_await scope.Join());
+  EXPECT_LE(receiver.most_in_a_turn(), kMostAtOnce);
+  EXPECT_LT(received_at_timer, kDatagrams);
+  co_return co_await socket->Close();
+}
+
+TEST_P(ReactorContractTest, TimersHaveTheirTurnWhileMuchIsReceived) {
+  EXPECT_EQ(reactor_->Run(ReceiveSlowly(*reactor_)), absl::OkStatus());
 }
 
 TEST_P(ReactorContractTest, RequestStopStopsTheTaskThatRuns) {

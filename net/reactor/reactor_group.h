@@ -30,7 +30,8 @@ class ReactorGroup {
  public:
   struct Options {
     // How many, up to `kMaxReactors`; 0: one for each core that this process
-    // may use.
+    // may use, by its affinity and by the quotas of its control groups (as of a
+    // container with a CPU limit).
     size_t reactors = 0;
     ReactorOptions reactor = {};
     // Bind each thread to a core.

@@ -22,20 +22,11 @@ Executor::Binding::Binding(Executor& executor)
 Executor::Binding::~Binding() { current_executor = previous_; }
 
 size_t Executor::RunReady(size_t budget) {
-  // The clock is read once for so many.
-  constexpr size_t kBetweenLooks = 32;
   Binding binding(*this);
   size_t resumed = 0;
-  absl::Time begin;
   while (resumed < budget && !ready_.empty()) {
     Resume(ready_.pop_front()->handle);
     ++resumed;
-    if (resumed % kBetweenLooks != 0) continue;
-    if (resumed == kBetweenLooks) {
-      begin = ReadClock();
-    } else if (SliceSpent(begin)) {
-      break;
-    }
   }
   return resumed;
 }

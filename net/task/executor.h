@@ -65,9 +65,8 @@ class Executor {
   }
   bool has_ready() const { return !ready_.empty(); }
 
-  // Resumes at most `budget` coroutines, and few more once that has taken a time
-  // slice, and returns how many. What becomes ready meanwhile waits for its
-  // place in the queue.
+  // Resumes at most `budget` coroutines and returns how many. What becomes
+  // ready meanwhile waits for its place in the queue.
   size_t RunReady(size_t budget);
 
   // Reads the clock; `now()` is constant until the next call.

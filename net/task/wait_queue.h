@@ -150,9 +150,9 @@ class WaitQueue {
 
   bool empty() const { return waiting_.empty(); }
   // Nobody waits, nor was woken and has not run since.
-  bool unused() {
+  bool unused() const {
     if (!waiting_.empty()) return false;
-    Waiter* waiter = resuming_.empty() ? nullptr : &resuming_.front();
+    const Waiter* waiter = resuming_.empty() ? nullptr : &resuming_.front();
     while (waiter != nullptr && waiter->outcome_ != Wakeup::kWoken) {
       waiter = resuming_.next(*waiter);
     }

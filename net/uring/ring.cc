@@ -72,8 +72,19 @@ absl::Status Ring::Init(const Options& options) {
       (ring_.features & IORING_FEAT_CQE_SKIP) == 0) {
     return absl::UnimplementedError("this kernel's io_uring is too old");
   }
+  if (const int refusal = RefusalToEnter(); refusal != 0) {
+    return Refusal(refusal, "io_uring cannot be entered");
+  }
   io_uring_ring_dontfork(&ring_);
   return absl::OkStatus();
+}
+
+// A ring that is not enabled yet answers EBADFD. Every other error is that of a
+// filter of system calls: one that lets rings be made, but not be used.
+int Ring::RefusalToEnter() {
+  const int error = -io_uring_enter(static_cast<unsigned>(ring_.ring_fd), 0, 0,
+                                    0, nullptr);
+  return error == EBADFD ? 0 : error;
 }
 
 int Ring::Create(unsigned submissions, unsigned completions) {

@@ -31,7 +31,7 @@ class Ring {
   ~Ring();
 
   // kUnimplemented or kPermissionDenied where the kernel or a container refuses
-  // io_uring or a feature of it that is needed. Where the memory that a process
+  // io_uring, to enter a ring, or a feature of it that is needed. Where the memory that a process
   // may lock does not suffice the rings become smaller, down to a point:
   // kResourceExhausted.
   absl::Status Init(const Options& options);
@@ -62,6 +62,8 @@ class Ring {
  private:
   // What io_uring_queue_init answers, as an errno.
   int Create(unsigned submissions, unsigned completions);
+  // The error with which a ring cannot be entered, or 0. Has no effect.
+  int RefusalToEnter();
   void Enable();
 
   io_uring ring_ = {};

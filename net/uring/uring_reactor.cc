@@ -80,6 +80,7 @@ UringReactor::~UringReactor() {
     io_uring_sqe_set_data64(sqe, kIgnored);
     for (int i = 0; operations_.used() > 0 && i < 100; ++i) {
       ring_.Enter(absl::Milliseconds(10));
+      executor().BeginTurn();
       HandleCompletions();
     }
   }
@@ -174,7 +175,9 @@ void UringReactor::Poll(absl::Time until) {
   PrepareSends();
   while (!rearm_.empty()) ArmReceive(*rearm_.pop_front());
   absl::Duration wait = absl::ZeroDuration();
-  if (until > Now()) wait = until - executor().clock().Now();
+  if (until > Now() && deferred_.empty()) {
+    wait = until - executor().clock().Now();
+  }
   ring_.Enter(wait);
   executor().BeginTurn();
   HandleCompletions();
@@ -186,6 +189,13 @@ void UringReactor::HandleCompletions() {
   if (io_uring_cq_has_overflow(ring_.get())) {
     ++statistics_.completion_overflows;
   }
+  // At least one, so that every turn brings something.
+  size_t done = 0;
+  while (done < deferred_.size() && (done == 0 || !MustDefer())) {
+    Complete(deferred_[done++]);
+  }
+  deferred_.erase(deferred_.begin(),
+                  deferred_.begin() + static_cast<ptrdiff_t>(done));
   unsigned head = 0;
   unsigned count = 0;
   io_uring_cqe* cqe = nullptr;
@@ -200,6 +210,23 @@ void UringReactor::HandleCompletions() {
 
 void UringReactor::HandleCompletion(const io_uring_cqe& cqe) {
   if (cqe.user_data == kIgnored) return;
+  const Operation* operation = operations_.Find(cqe.user_data);
+  if (operation == nullptr) return;
+  if (operation->kind == Operation::kReceive &&
+      (!deferred_.empty() || MustDefer())) {
+    deferred_.push_back(cqe);
+    return;
+  }
+  Complete(cqe);
+}
+
+bool UringReactor::MustDefer() {
+  // The clock is read once for so many.
+  constexpr unsigned kBetweenLooks = 8;
+  return ++deliveries_ % kBetweenLooks == 0 && DeliverySliceSpent();
+}
+
+void UringReactor::Complete(const io_uring_cqe& cqe) {
   Operation* operation = operations_.Find(cqe.user_data);
   const bool last = (cqe.flags & IORING_CQE_F_MORE) == 0;
   if (operation == nullptr) return;

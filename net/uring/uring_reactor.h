@@ -76,6 +76,9 @@ class UringReactor final : public Reactor {
   void ReleaseSent();
   void HandleCompletions();
   void HandleCompletion(const io_uring_cqe& cqe);
+  void Complete(const io_uring_cqe& cqe);
+  // Whether what was received has to wait for the next turn.
+  bool MustDefer();
   void HandleReceive(Operation& operation, const io_uring_cqe& cqe);
 
   const Options options_;
@@ -91,6 +94,9 @@ class UringReactor final : public Reactor {
   // Kept for their memory; of use within `PrepareSends` and one turn only.
   std::vector<Train*> to_send_;
   std::vector<OperationId> sent_;
+  // Received when the turn's time slice was spent: for the next turn.
+  std::vector<io_uring_cqe> deferred_;
+  unsigned deliveries_ = 0;
 };
 
 }  // namespace cordon::net

@@ -229,7 +229,8 @@ void SimReactor::Poll(absl::Time until) {
   }
   executor().BeginTurn();
   while (!in_flight_.empty() &&
-         in_flight_.begin()->first.first <= clock().Now()) {
+         in_flight_.begin()->first.first <= clock().Now() &&
+         !DeliverySliceSpent()) {
     const SimDatagram datagram =
         std::move(in_flight_.extract(in_flight_.begin()).mapped());
     Deliver(datagram);

@@ -20,6 +20,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/context.h"
+#include "cordon/net/base/line_writer.h"
 #include "cordon/net/base/resolve.h"
 #include "cordon/net/reactor/make_reactor.h"
 #include "cordon/tools/bench/load.h"
@@ -204,13 +205,10 @@ void PrintProgress(const tools::LoadResult& now, uint64_t* operations_before) {
                             ? now.operations - *operations_before
                             : now.operations;
   *operations_before = now.operations;
-  std::fprintf(
-      stderr, "%s: %s\n", kProgram,
-      absl::StrFormat("%d in the last second; p99 %.0f us, %d lost, %d failed",
-                      done,
-                      absl::ToDoubleMicroseconds(now.latency.Percentile(0.99)),
-                      now.lost, now.failures)
-          .c_str());
+  net::LineWriter::StandardError().Write(absl::StrFormat(
+      "%s: %d in the last second; p99 %.0f us, %d lost, %d failed", kProgram,
+      done, absl::ToDoubleMicroseconds(now.latency.Percentile(0.99)), now.lost,
+      now.failures));
 }
 
 absl::Status Run(net::Reactor& reactor, const dtls::Context& context,
@@ -250,8 +248,8 @@ absl::Status Run(net::Reactor& reactor, const dtls::Context& context,
       PrintProgress(now, &operations);
     };
     load.on_idle = [](size_t sessions) {
-      std::fprintf(stderr, "%s: %zu idle sessions are open\n", kProgram,
-                   sessions);
+      net::LineWriter::StandardError().Write(
+          absl::StrCat(kProgram, ": ", sessions, " idle sessions are open"));
     };
   }
   const absl::Status status = reactor.Run(load.Run());
