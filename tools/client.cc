@@ -1,8 +1,6 @@
 // A DTLS client for people and scripts: lines in, lines out.
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <utility>
@@ -14,8 +12,10 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/connect.h"
 #include "cordon/dtls/context.h"
@@ -29,6 +29,7 @@
 #include "cordon/tools/common_flags.h"
 #include "cordon/tools/interruption.h"
 #include "cordon/tools/line_reader.h"
+#include "cordon/tools/output_writer.h"
 #include "cordon/tools/secret_file.h"
 
 ABSL_FLAG(std::string, name, "",
@@ -104,42 +105,37 @@ net::Task<absl::Status> SendLines(net::Reactor& reactor,
   co_return co_await net::SleepFor(absl::GetFlag(FLAGS_linger));
 }
 
-absl::Status FlushOutput() {
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
-    return absl::OkStatus();
-  }
-  return absl::ErrnoToStatus(errno, "cannot write the output");
-}
-
-net::Task<absl::Status> PrintMessages(dtls::Connection& connection) {
+net::Task<absl::Status> PrintMessages(dtls::Connection& connection,
+                                      tools::OutputWriter& output) {
   while (true) {
     absl::StatusOr<dtls::Message> message = co_await connection.RecvDecrypted();
     if (!message.ok()) co_return message.status();
-    std::fwrite(message->text().data(), 1, message->size(), stdout);
-    std::fputc('\n', stdout);
-    CO_RETURN_IF_ERROR(FlushOutput());
+    CO_RETURN_IF_ERROR(
+        co_await output.Write(absl::StrCat(message->text(), "\n")));
   }
 }
 
-void Print(const char* label, const std::string& value) {
-  if (!value.empty()) std::printf("%-10s %s\n", label, value.c_str());
+// A line, or none if there is no value.
+std::string Labelled(absl::string_view label, absl::string_view value) {
+  if (value.empty()) return "";
+  return absl::StrFormat("%-10s %s\n", label, value);
 }
 
-void PrintInfo(const dtls::Connection& connection) {
+std::string InfoText(const dtls::Connection& connection) {
   const dtls::SessionInfo info = connection.info();
-  Print("version:", info.version);
-  Print("cipher:", info.cipher);
-  Print("group:", info.group);
-  Print("signature:", info.signature_algorithm);
-  Print("peer:", info.peer_subject);
-  Print("verified:", info.peer_chain.empty() ? ""
-                     : info.peer_verified    ? "yes"
-                                             : "no");
-  Print("ignored:", absl::StrJoin(tools::IdsOf(info.ignored_errors), ","));
-  Print("psk:", info.psk_identity);
-  Print("alpn:", info.alpn);
-  Print("srtp:", info.srtp_profile);
-  Print("resumed:", info.resumed ? "yes" : "no");
+  return absl::StrCat(
+      Labelled("version:", info.version), Labelled("cipher:", info.cipher),
+      Labelled("group:", info.group),
+      Labelled("signature:", info.signature_algorithm),
+      Labelled("peer:", info.peer_subject),
+      Labelled("verified:", info.peer_chain.empty() ? ""
+                            : info.peer_verified    ? "yes"
+                                                    : "no"),
+      Labelled("ignored:",
+               absl::StrJoin(tools::IdsOf(info.ignored_errors), ",")),
+      Labelled("psk:", info.psk_identity), Labelled("alpn:", info.alpn),
+      Labelled("srtp:", info.srtp_profile),
+      Labelled("resumed:", info.resumed ? "yes" : "no"));
 }
 
 // Has a failed handshake say how to go on without a good certificate.
@@ -174,16 +170,15 @@ absl::Status KeepSession(const dtls::Connection& connection) {
   return tools::ReplaceSecretFile(path, session->Serialize());
 }
 
-absl::Status PrintKeyMaterial(const dtls::Connection& connection,
-                              const Export& wanted) {
-  if (wanted.bytes == 0) return absl::OkStatus();
+absl::StatusOr<std::string> KeyMaterialText(const dtls::Connection& connection,
+                                            const Export& wanted) {
+  if (wanted.bytes == 0) return "";
   absl::StatusOr<std::vector<uint8_t>> key =
       connection.ExportKeyingMaterial(wanted.label, {}, wanted.bytes);
   if (!key.ok()) return key.status();
-  Print("exported:",
-        absl::BytesToHexString(
-            {reinterpret_cast<const char*>(key->data()), key->size()}));
-  return absl::OkStatus();
+  return Labelled("exported:", absl::BytesToHexString(
+                                   {reinterpret_cast<const char*>(key->data()),
+                                    key->size()}));
 }
 
 net::Task<absl::Status> Run(net::Reactor& reactor, dtls::Context context,
@@ -195,14 +190,19 @@ net::Task<absl::Status> Run(net::Reactor& reactor, dtls::Context context,
     co_return WithHint(status, connection.PeerVerificationErrors());
   }
   PrintWarnings(connection.PeerVerificationErrors());
-  if (absl::GetFlag(FLAGS_info)) PrintInfo(connection);
-  CO_RETURN_IF_ERROR(PrintKeyMaterial(connection, plan.key_material));
-  CO_RETURN_IF_ERROR(FlushOutput());
+  tools::OutputWriter output(reactor);
+  std::string text = absl::GetFlag(FLAGS_info) ? InfoText(connection) : "";
+  CO_ASSIGN_OR_RETURN(const std::string key_material,
+                      KeyMaterialText(connection, plan.key_material));
+  text += key_material;
+  CO_RETURN_IF_ERROR(co_await output.Write(std::move(text)));
   CO_RETURN_IF_ERROR(KeepSession(connection));
   auto ended = co_await net::WhenAny(SendLines(reactor, connection),
-                                     PrintMessages(connection));
-  absl::Status status = ended.index == 0 ? std::get<0>(ended.results)
-                                         : std::get<1>(ended.results);
+                                     PrintMessages(connection, output),
+                                     output.Failure());
+  absl::Status status = std::get<0>(ended.results);
+  if (ended.index == 1) status = std::get<1>(ended.results);
+  if (ended.index == 2) status = std::get<2>(ended.results);
   if (dtls::IsClosed(status)) {
     // All that was read has been sent; only the linger time was cut short.
     const absl::Status& sent = std::get<0>(ended.results);
@@ -212,6 +212,8 @@ net::Task<absl::Status> Run(net::Reactor& reactor, dtls::Context context,
     status.Update(KeepSession(connection));
   }
   status.Update(co_await connection.Close());
+  // Who does not read may be waited for until somebody interrupts us.
+  status.Update(co_await output.Flush());
   co_return status;
 }
 

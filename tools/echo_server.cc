@@ -72,8 +72,10 @@ ABSL_FLAG(uint64_t, max_queued_messages,
           "dropped.");
 ABSL_FLAG(uint64_t, max_queued_bytes,
           cordon::dtls::SessionOptions().max_queued_bytes, "Their bytes.");
-ABSL_FLAG(uint32_t, reactors, 1, "Threads to serve with; 0: one per core, as far as the CPU quota of a "
-          "container allows.");
+ABSL_FLAG(
+    uint32_t, reactors, 1,
+    "Threads to serve with; 0: one per core, as far as the CPU quota of a "
+    "container allows.");
 ABSL_FLAG(bool, gro, true,
           "Receive trains of datagrams whole, from peers that send in bulk.");
 ABSL_FLAG(cordon::net::Backend, backend, cordon::net::Backend::kAuto,
@@ -169,9 +171,8 @@ void Log(absl::string_view text) {
 void PrintWarnings(const dtls::Connection& connection) {
   for (const dtls::VerificationError& error :
        connection.PeerVerificationErrors()) {
-    Log(absl::StrCat(connection.peer().ToString(), ": warning: ",
-                     error.message, " [",
-                     dtls::VerificationErrorId(error.code), "]"));
+    Log(absl::StrCat(connection.peer().ToString(), ": warning: ", error.message,
+                     " [", dtls::VerificationErrorId(error.code), "]"));
   }
 }
 

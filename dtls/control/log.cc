@@ -39,10 +39,10 @@ std::string Escaped(absl::string_view text) {
 }
 
 void ToStandardError(LogLevel level, absl::string_view line) {
-  const std::string text = absl::StrCat(
-      absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(),
-                       absl::UTCTimeZone()),
-      " cordon: ", kNames[static_cast<size_t>(level)], ": ", line);
+  const std::string text =
+      absl::StrCat(absl::FormatTime("%Y-%m-%dT%H:%M:%E3SZ", absl::Now(),
+                                    absl::UTCTimeZone()),
+                   " cordon: ", kNames[static_cast<size_t>(level)], ": ", line);
   net::LineWriter::StandardError().Write(text);
 }
 

@@ -81,8 +81,8 @@ void Session::OnDatagram(absl::Span<uint8_t> datagram) {
   // What a handshake answers is repeated after a while that counts from now:
   // others of the same turn may have taken long. In an established session it
   // is the receipt that counts, and the clock is not read for each datagram.
-  last_activity_ = std::max(
-      last_activity_, half_open_ ? reactor_.ReadClock() : reactor_.Now());
+  last_activity_ = std::max(last_activity_,
+                            half_open_ ? reactor_.ReadClock() : reactor_.Now());
   if (engine_->state() == EngineState::kNotStarted) {
     if (early_.size() < kMaxEarlyDatagrams &&
         early_bytes_ + datagram.size() <= kMaxEarlyDatagramBytes) {

@@ -5,11 +5,11 @@
 //   std::memcpy(bytes.data(), ...);
 //
 // Buffers come in a few sizes. What is returned is kept for re-use, up to a
-// bound for all sizes together, so that in the steady state taking and returning
-// one allocates nothing. Beyond the bound those that have lain unused for the
-// longest time are freed, of whatever size: a burst of one size does not keep
-// the others out. Belongs to one thread, as do the buffers taken from it; they
-// may outlive the pool.
+// bound for all sizes together, so that in the steady state taking and
+// returning one allocates nothing. Beyond the bound those that have lain unused
+// for the longest time are freed, of whatever size: a burst of one size does
+// not keep the others out. Belongs to one thread, as do the buffers taken from
+// it; they may outlive the pool.
 #ifndef CORDON_NET_BASE_BYTE_POOL_H_
 #define CORDON_NET_BASE_BYTE_POOL_H_
 

@@ -137,8 +137,8 @@ void EpollReactor::Receive(EpollSocket& socket) {
       message.msg_controllen = sizeof(ReceiveBatch::Control);
     }
     ++statistics_.system_calls;
-    const int received = calls_->Receive(socket.socket_.fd.get(),
-                                         batch.messages.data(), most);
+    const int received =
+        calls_->Receive(socket.socket_.fd.get(), batch.messages.data(), most);
     if (received < 0) {
       if (errno != EAGAIN && errno != EINTR) {
         ReportSocketError(errno, socket.socket_, socket.peer_,
@@ -239,8 +239,8 @@ void EpollSocket::SendTrains() {
       messages[i].msg_hdr = pending_[done + i]->message;
     }
     ++reactor_.statistics_.system_calls;
-    const int sent = reactor_.calls_->Send(
-        socket_.fd.get(), messages.data(), count, MSG_DONTWAIT);
+    const int sent = reactor_.calls_->Send(socket_.fd.get(), messages.data(),
+                                           count, MSG_DONTWAIT);
     const size_t accepted = sent > 0 ? static_cast<size_t>(sent) : 0;
     for (size_t i = 0; i < accepted; ++i) {
       const Train& train = *pending_[done + i];

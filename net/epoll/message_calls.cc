@@ -25,8 +25,7 @@ int RefusalToReceive() {
 }
 int RefusalToReceiveSeveral() {
   mmsghdr message = {};
-  return RefusalOf(
-      recvmmsg(kNoDescriptor, &message, 1, MSG_DONTWAIT, nullptr));
+  return RefusalOf(recvmmsg(kNoDescriptor, &message, 1, MSG_DONTWAIT, nullptr));
 }
 int RefusalToSend() {
   msghdr message = {};

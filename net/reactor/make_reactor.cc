@@ -25,8 +25,8 @@ absl::StatusOr<std::unique_ptr<Reactor>> MakeReactor(
     if (uring.ok()) return *std::move(uring);
     if (options.backend == Backend::kIoUring) return uring.status();
     static absl::once_flag said;
-    absl::call_once(
-        said, Say, absl::StrCat("using epoll: ", uring.status().message()));
+    absl::call_once(said, Say,
+                    absl::StrCat("using epoll: ", uring.status().message()));
   }
   absl::StatusOr<std::unique_ptr<EpollReactor>> epoll =
       EpollReactor::Create({});
@@ -34,9 +34,9 @@ absl::StatusOr<std::unique_ptr<Reactor>> MakeReactor(
   if (const std::string& limitation = (*epoll)->limitation();
       !limitation.empty()) {
     static absl::once_flag said;
-    absl::call_once(said, Say,
-                    absl::StrCat("a system call for each datagram: ",
-                                 limitation));
+    absl::call_once(
+        said, Say,
+        absl::StrCat("a system call for each datagram: ", limitation));
   }
   return *std::move(epoll);
 }

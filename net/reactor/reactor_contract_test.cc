@@ -454,14 +454,13 @@ Task<absl::Status> ReceiveSlowly(Reactor& reactor) {
   CO_ASSIGN_OR_RETURN(std::unique_ptr<DatagramSocket> socket,
                       reactor.OpenSocket({.bind = Endpoint::LoopbackV4(0)}));
   socket->StartReceiving(receiver);
-  CO_ASSIGN_OR_RETURN(
-      UdpSocket sender,
-      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0), .gso = false}));
+  CO_ASSIGN_OR_RETURN(UdpSocket sender,
+                      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0),
+                                                .gso = false}));
   CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
   TaskScope scope;
   size_t received_at_timer = kDatagrams;
-  scope.Spawn(
-      NoteAfter(absl::Milliseconds(3), receiver, &received_at_timer));
+  scope.Spawn(NoteAfter(absl::Milliseconds(3), receiver, &received_at_timer));
   Path path(socket->local_endpoint());
   for (size_t i = 0; i < kDatagrams; ++i) {
     CO_RETURN_IF_ERROR(co_await sender.Send(path, Bytes("slow")));

@@ -28,8 +28,8 @@ absl::Status PinThisThread(int cpu) {
   CPU_SET_S(cpu, bytes, set.get());
   const int error = pthread_setaffinity_np(pthread_self(), bytes, set.get());
   if (error == 0) return absl::OkStatus();
-  return ErrnoStatus(error, absl::StrCat("cannot bind a thread to processor ",
-                                         cpu));
+  return ErrnoStatus(error,
+                     absl::StrCat("cannot bind a thread to processor ", cpu));
 }
 
 }  // namespace

@@ -1,5 +1,7 @@
 // Containers whose filters refuse system calls: the reactor is one that works
 // there, or there is an error at once, never one that serves nobody.
+#include "cordon/testing/refused_calls/refused_calls.h"
+
 #include <sys/syscall.h>
 
 #include <cerrno>
@@ -18,7 +20,6 @@
 #include "cordon/net/task/status_macros.h"
 #include "cordon/net/task/timeout.h"
 #include "cordon/net/udp/udp_socket.h"
-#include "cordon/testing/refused_calls/refused_calls.h"
 #include "gtest/gtest.h"
 
 namespace cordon::net {
@@ -100,11 +101,10 @@ void ExpectRefusal(Backend choice, absl::StatusCode code,
 }
 
 TEST(RefusedCallsTest, ARingThatCannotBeEnteredIsNone) {
-  for (const RefusedCall& call :
-       {RefusedCall{SYS_io_uring_enter, EPERM},
-        RefusedCall{SYS_io_uring_enter, EACCES},
-        RefusedCall{SYS_io_uring_register, EPERM},
-        RefusedCall{SYS_io_uring_setup, EPERM}}) {
+  for (const RefusedCall& call : {RefusedCall{SYS_io_uring_enter, EPERM},
+                                  RefusedCall{SYS_io_uring_enter, EACCES},
+                                  RefusedCall{SYS_io_uring_register, EPERM},
+                                  RefusedCall{SYS_io_uring_setup, EPERM}}) {
     ASSERT_TRUE(WithoutCalls({call}, [] {
       ExpectRefusal(Backend::kIoUring, absl::StatusCode::kPermissionDenied,
                     "io_uring");
@@ -125,8 +125,8 @@ TEST(RefusedCallsTest, WithoutCallsForSeveralMessagesThereIsOneForEach) {
   for (const std::vector<RefusedCall>& calls :
        std::vector<std::vector<RefusedCall>>{
            {recvmmsg}, {sendmmsg}, {recvmmsg, sendmmsg}}) {
-    ASSERT_TRUE(WithoutCalls(
-        calls, [] { ExpectWorks(Backend::kEpoll, "epoll"); }));
+    ASSERT_TRUE(
+        WithoutCalls(calls, [] { ExpectWorks(Backend::kEpoll, "epoll"); }));
   }
   ASSERT_TRUE(WithoutCalls({enter, recvmmsg, sendmmsg},
                            [] { ExpectWorks(Backend::kAuto, "epoll"); }));
@@ -134,7 +134,9 @@ TEST(RefusedCallsTest, WithoutCallsForSeveralMessagesThereIsOneForEach) {
 
 TEST(RefusedCallsTest, WhereNothingWorksThereIsAnError) {
   ASSERT_TRUE(WithoutCalls(
-      {{SYS_recvmmsg, EPERM}, {SYS_recvmsg, EPERM}, {SYS_io_uring_enter, EPERM}},
+      {{SYS_recvmmsg, EPERM},
+       {SYS_recvmsg, EPERM},
+       {SYS_io_uring_enter, EPERM}},
       [] {
         for (Backend choice : {Backend::kAuto, Backend::kEpoll}) {
           ExpectRefusal(choice, absl::StatusCode::kPermissionDenied, "recvmsg");

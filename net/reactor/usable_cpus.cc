@@ -117,8 +117,8 @@ std::optional<double> QuotaOf(const std::string& group, bool v2,
   if (v2) {
     // "max 100000" or "150000 100000".
     const std::string text = read(group + "/cpu.max").value_or("");
-    const std::vector<std::string> words = absl::StrSplit(
-        text, absl::ByAnyChar(" \n"), absl::SkipEmpty());
+    const std::vector<std::string> words =
+        absl::StrSplit(text, absl::ByAnyChar(" \n"), absl::SkipEmpty());
     if (words.size() != 2) return std::nullopt;
     quota = Number(words[0]);
     period = Number(words[1]);
@@ -146,8 +146,8 @@ std::optional<double> QuotaOfHierarchy(const std::string& groups,
     if (!mount.has_value()) continue;
     std::string below = BelowMount(*group, mount->root);
     while (true) {
-      const std::optional<double> quota =
-          QuotaOf(absl::StrCat(WithoutLastSlash(mount->point), below), v2, read);
+      const std::optional<double> quota = QuotaOf(
+          absl::StrCat(WithoutLastSlash(mount->point), below), v2, read);
       if (quota.has_value()) least = std::min(least.value_or(*quota), *quota);
       if (below.empty()) break;
       below.resize(below.rfind('/'));

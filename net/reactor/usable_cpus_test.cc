@@ -44,8 +44,7 @@ TEST(CgroupCpuQuotaTest, OfNestedGroupsTheLeastCounts) {
       {"/sys/fs/cgroup/system.slice/pod 1/cpu.max", "150000 50000\n"},
       {"/sys/fs/cgroup/system.slice/pod 1/server/cpu.max", "max 100000\n"}};
   EXPECT_EQ(QuotaIn(files), 3.0);
-  files["/sys/fs/cgroup/system.slice/pod 1/server/cpu.max"] =
-      "400000 100000\n";
+  files["/sys/fs/cgroup/system.slice/pod 1/server/cpu.max"] = "400000 100000\n";
   EXPECT_EQ(QuotaIn(files), 3.0);
   files["/sys/fs/cgroup/system.slice/cpu.max"] = "100000 100000\n";
   EXPECT_EQ(QuotaIn(files), 1.0);
@@ -94,11 +93,12 @@ TEST(CgroupCpuQuotaTest, AMountMayBeginAtTheOwnGroup) {
 }
 
 TEST(CgroupCpuQuotaTest, BothVersionsCountWhereBothAreMounted) {
-  Files files = {{"/proc/self/cgroup", "2:cpu:/x\n0::/x\n"},
-                 {"/proc/self/mountinfo", std::string(kV1Mounts) + kV2Mount},
-                 {"/sys/fs/cgroup/x/cpu.max", "300000 100000\n"},
-                 {"/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us", "200000\n"},
-                 {"/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us", "100000\n"}};
+  Files files = {
+      {"/proc/self/cgroup", "2:cpu:/x\n0::/x\n"},
+      {"/proc/self/mountinfo", std::string(kV1Mounts) + kV2Mount},
+      {"/sys/fs/cgroup/x/cpu.max", "300000 100000\n"},
+      {"/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us", "200000\n"},
+      {"/sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us", "100000\n"}};
   EXPECT_EQ(QuotaIn(files), 2.0);
   files["/sys/fs/cgroup/x/cpu.max"] = "100000 100000\n";
   EXPECT_EQ(QuotaIn(files), 1.0);
@@ -118,8 +118,8 @@ TEST(CgroupCpuQuotaTest, IsNoneWhereFilesAreMissingOrStrange) {
   Files files = {{"/proc/self/cgroup", "0::/\n"},
                  {"/proc/self/mountinfo", kV2Mount}};
   EXPECT_EQ(QuotaIn(files), std::nullopt);
-  for (const char* text : {"", "max", "100000", "0 100000", "100000 0", "-1 1",
-                           "a b", "1 2 3"}) {
+  for (const char* text :
+       {"", "max", "100000", "0 100000", "100000 0", "-1 1", "a b", "1 2 3"}) {
     files["/sys/fs/cgroup/cpu.max"] = text;
     EXPECT_EQ(QuotaIn(files), std::nullopt) << text;
   }

@@ -29,9 +29,9 @@
   } while (false)
 
 // Evaluates `expr`, an `absl::StatusOr<T>`; `co_return`s its status unless it
-// is OK, and else moves the value into `lhs`, which may declare a variable. More
-// than one statement, so that it does: not the branch of an `if` without braces,
-// which does not compile.
+// is OK, and else moves the value into `lhs`, which may declare a variable.
+// More than one statement, so that it does: not the branch of an `if` without
+// braces, which does not compile.
 #define CO_ASSIGN_OR_RETURN(lhs, expr) \
   CORDON_CO_ASSIGN_OR_RETURN(          \
       CORDON_STATUS_CONCAT(cordon_status_or_, __LINE__), lhs, expr)

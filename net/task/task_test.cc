@@ -444,9 +444,9 @@ Task<std::vector<int>> FeedAndTake(int count) {
 TEST(WhenAnyTest, LosesNothingWhenBothAreWokenAtOnce) {
   SimReactor reactor;
   const std::vector<int> taken = reactor.Run(FeedAndTake(5));
-  EXPECT_EQ(std::multiset<int>(taken.begin(), taken.end()),
-            (std::multiset<int>{100, 101, 102, 103, 104, 200, 201, 202, 203,
-                                204}));
+  EXPECT_EQ(
+      std::multiset<int>(taken.begin(), taken.end()),
+      (std::multiset<int>{100, 101, 102, 103, 104, 200, 201, 202, 203, 204}));
 }
 
 Task<absl::Status> CountAndFail(int* count) {
@@ -473,8 +473,7 @@ TEST(WhenAnyTest, DoesNotBeginWhatComesTooLate) {
 Task<absl::StatusOr<int>> RecvStopped(Channel<int>& channel) {
   co_return co_await WithTimeout(absl::ZeroDuration(), RecvAndAdd(channel, 0));
 }
-Task<absl::Status> StopThenRecv(Channel<int>& channel,
-                                absl::Status* received) {
+Task<absl::Status> StopThenRecv(Channel<int>& channel, absl::Status* received) {
   TaskScope scope;
   scope.RequestStop();
   scope.Spawn([](Channel<int>& c, absl::Status* out) -> Task<void> {

@@ -5,7 +5,8 @@
 //       absl::Seconds(10), connection.RecvDecrypted());
 //
 // The clock is that of the executor, so simulated in simulations. A duration is
-// counted from the moment of the call, however long the turn has lasted by then.
+// counted from the moment of the call, however long the turn has lasted by
+// then.
 #ifndef CORDON_NET_TASK_TIMEOUT_H_
 #define CORDON_NET_TASK_TIMEOUT_H_
 

@@ -113,7 +113,7 @@ class TimerWheel {
   };
   // Where the timers that are due next may be.
   struct Place {
-    int level = -1;  // of no level: there are no timers
+    int level = -1;      // of no level: there are no timers
     uint64_t start = 0;  // the first tick of the slot
   };
 

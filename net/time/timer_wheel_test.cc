@@ -236,8 +236,7 @@ TEST_F(ManyTimersTest, NoCallMovesThemAllAlthoughNothingElseHappens) {
 TEST_F(ManyTimersTest, TheSameDeadlineIsPreparedBitByBit) {
   constexpr size_t kTimers = 200'000;
   ArmAll(kTimers, [](size_t) { return absl::Seconds(300); });
-  EXPECT_LE(MostMoves(absl::Seconds(301), absl::Milliseconds(1)),
-            kTimers / 16);
+  EXPECT_LE(MostMoves(absl::Seconds(301), absl::Milliseconds(1)), kTimers / 16);
   EXPECT_EQ(fired_, kTimers);
 }
 

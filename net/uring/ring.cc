@@ -82,8 +82,8 @@ absl::Status Ring::Init(const Options& options) {
 // A ring that is not enabled yet answers EBADFD. Every other error is that of a
 // filter of system calls: one that lets rings be made, but not be used.
 int Ring::RefusalToEnter() {
-  const int error = -io_uring_enter(static_cast<unsigned>(ring_.ring_fd), 0, 0,
-                                    0, nullptr);
+  const int error =
+      -io_uring_enter(static_cast<unsigned>(ring_.ring_fd), 0, 0, 0, nullptr);
   return error == EBADFD ? 0 : error;
 }
 

@@ -31,9 +31,9 @@ class Ring {
   ~Ring();
 
   // kUnimplemented or kPermissionDenied where the kernel or a container refuses
-  // io_uring, to enter a ring, or a feature of it that is needed. Where the memory that a process
-  // may lock does not suffice the rings become smaller, down to a point:
-  // kResourceExhausted.
+  // io_uring, to enter a ring, or a feature of it that is needed. Where the
+  // memory that a process may lock does not suffice the rings become smaller,
+  // down to a point: kResourceExhausted.
   absl::Status Init(const Options& options);
   // Undoes `Init`; for a ring that was not entered. The kernel takes some time
   // to give back its memory.

@@ -95,9 +95,10 @@ net::Task<absl::Status> EndUnder(net::Reactor& reactor,
   }
   absl::Status ended;
   net::TaskScope waiting;
-  waiting.Spawn([](net::Task<absl::Status> act, absl::Status* out)
-                    -> net::Task<void> { *out = co_await std::move(act); }(
-                        scenario.act(world), &ended));
+  waiting.Spawn(
+      [](net::Task<absl::Status> act, absl::Status* out) -> net::Task<void> {
+        *out = co_await std::move(act);
+      }(scenario.act(world), &ended));
   CO_RETURN_IF_ERROR(co_await net::SleepFor(absl::Milliseconds(20)));
   EXPECT_EQ(waiting.size(), 1U);
   end(world);
