@@ -18,6 +18,7 @@
 #include "cordon/net/task/status_macros.h"
 #include "cordon/net/task/task_scope.h"
 #include "cordon/net/task/timeout.h"
+#include "cordon/net/task/when_all.h"
 #include "cordon/net/udp/udp_socket.h"
 #include "cordon/testing/sim/sim_reactor.h"
 #include "gtest/gtest.h"
@@ -376,6 +377,48 @@ TEST_P(ReactorContractTest, RunsWhatOtherThreadsPost) {
   EXPECT_TRUE(reactor_->Run(done.Wait()).ok());
   other.join();
   EXPECT_EQ(ran, kPosts);
+}
+
+Task<void> RecvInto(UdpSocket& socket, absl::Status* status) {
+  *status = (co_await socket.Recv()).status();
+}
+
+// Two sockets have datagrams; each round takes one of them.
+Task<absl::Status> TakeByAny(Reactor& reactor) {
+  constexpr int kEach = 5;
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket a, UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket b, UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+  Path to_a(a.local_endpoint());
+  Path to_b(b.local_endpoint());
+  for (int i = 0; i < kEach; ++i) {
+    CO_RETURN_IF_ERROR(co_await b.Send(to_a, Bytes("for a")));
+    CO_RETURN_IF_ERROR(co_await a.Send(to_b, Bytes("for b")));
+  }
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(20)));
+  // Nor does one take any that begins when stop was requested.
+  TaskScope stopped;
+  stopped.RequestStop();
+  absl::Status status;
+  stopped.Spawn(RecvInto(a, &status));
+  CO_RETURN_IF_ERROR(co_await stopped.Join());
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  std::array<int, 2> taken = {};
+  for (int i = 0; i < 2 * kEach; ++i) {
+    auto any = co_await WhenAny(a.Recv(), b.Recv());
+    absl::StatusOr<UdpSocket::Packet>& packet =
+        any.index == 0 ? std::get<0>(any.results) : std::get<1>(any.results);
+    CO_RETURN_IF_ERROR(packet.status());
+    EXPECT_EQ(Text(packet->payload), any.index == 0 ? "for a" : "for b");
+    ++taken.at(any.index);
+  }
+  EXPECT_EQ(taken, (std::array<int, 2>{kEach, kEach}));
+  co_return absl::OkStatus();
+}
+
+TEST_P(ReactorContractTest, WhenAnyOfTwoSocketsLosesNothing) {
+  EXPECT_EQ(reactor_->Run(TakeByAny(*reactor_)), absl::OkStatus());
 }
 
 // Work that takes so long.

@@ -37,6 +37,8 @@ class UdpSocket::State : public DatagramReceiver {
   uint64_t drops() const { return drops_; }
 
   Task<absl::StatusOr<Packet>> Recv() {
+    const StopToken stop = co_await CurrentStopToken();
+    if (stop.stop_requested()) co_return StoppedStatus("UdpSocket::Recv");
     while (queue_.empty()) {
       if (!error_.ok()) co_return std::exchange(error_, absl::OkStatus());
       if (const bool woken = co_await readers_.Wait(); !woken)
