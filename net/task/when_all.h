@@ -13,9 +13,10 @@
 //
 // `WhenAny` may be a loop's choice between sources, as above: an operation that
 // is stopped takes nothing, so of several that receive exactly one takes a
-// value, and the others leave theirs where they are. A task that goes on after
-// it has received something may have more than one result to look at: then look
-// at all of `results`, or let it end with what it has received.
+// value, and the others leave theirs where they are. Of those that are ready
+// the first argument comes first: put what must not wait there. A task that
+// goes on after it has received something may have more than one result to look
+// at: then look at all of `results`, or let it end with what it has received.
 #ifndef CORDON_NET_TASK_WHEN_ALL_H_
 #define CORDON_NET_TASK_WHEN_ALL_H_
 
