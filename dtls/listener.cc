@@ -188,6 +188,17 @@ class Listener::Core final : public internal::SessionOwner,
     }
   }
 
+  void OnSocketFailed(const absl::Status& status) override {
+    accepted_.Close(status);
+    // Hearing of it some may close others.
+    std::vector<uint64_t> ids;
+    for (const auto& [id, session] : sessions_) ids.push_back(id);
+    for (const uint64_t id : ids) {
+      const auto found = sessions_.find(id);
+      if (found != sessions_.end()) found->second->OnSocketFailed(status);
+    }
+  }
+
   // Keeps it while it waits, whatever becomes of the listener.
   static net::Task<absl::StatusOr<Connection>> Accept(
       std::shared_ptr<Core> core) {

@@ -20,6 +20,10 @@ uint64_t NextId() {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
+absl::Status Destroyed() {
+  return absl::FailedPreconditionError("the connection was destroyed");
+}
+
 }  // namespace
 
 Session::Session(net::Reactor& reactor, std::shared_ptr<SessionOwner> owner,
@@ -124,10 +128,13 @@ void Session::BeginWith(absl::Span<const uint8_t> random,
 }
 
 void Session::Supersede() {
+  EndWith(absl::UnavailableError("the peer has begun a new session instead"));
+}
+
+void Session::EndWith(absl::Status status) {
   over_ = true;
   TakeEarly();
-  engine_->Abort(
-      absl::UnavailableError("the peer has begun a new session instead"));
+  engine_->Abort(std::move(status));
   Update();
 }
 
@@ -214,6 +221,7 @@ void Session::Update() {
   owner_->OnStateChanged(*this);
   handshakers_.WakeAll();
   receivers_.WakeAll();
+  senders_.WakeAll();
 }
 
 void Session::SetHalfOpen(bool half_open) {
@@ -307,9 +315,10 @@ net::Task<absl::Status> Session::Handshake() {
 
 net::Task<absl::Status> Session::AwaitHandshake() {
   while (engine_->state() == EngineState::kHandshaking) {
-    if (const bool woken = co_await handshakers_.Wait(); !woken) {
-      co_return net::StoppedStatus("Handshake");
-    }
+    const net::Lifeline::Watch watch(lifeline_);
+    const bool woken = co_await handshakers_.Wait();
+    if (!watch.alive()) co_return Destroyed();
+    if (!woken) co_return net::StoppedStatus("Handshake");
   }
   switch (engine_->state()) {
     case EngineState::kNotStarted:
@@ -361,7 +370,9 @@ net::Task<absl::StatusOr<size_t>> Session::Receive(
   }
   while (queue_.empty()) {
     if (engine_->state() != EngineState::kConnected) co_return NotEstablished();
+    const net::Lifeline::Watch watch(lifeline_);
     const bool woken = co_await receivers_.Wait();
+    if (!watch.alive()) co_return Destroyed();
     if (!woken) co_return net::StoppedStatus("RecvDecrypted");
   }
   size_t count = 0;
@@ -375,20 +386,27 @@ net::Task<absl::StatusOr<size_t>> Session::Receive(
 }
 
 net::Task<absl::Status> Session::Send(absl::Span<const uint8_t> message) {
-  while (true) {
+  for (bool waited = false;;) {
     if (engine_->state() != EngineState::kConnected &&
         engine_->state() != EngineState::kPeerClosed) {
       co_return NotEstablished();
     }
-    if (!socket().congested()) break;
-    if (const bool woken = co_await socket().writable().Wait(); !woken) {
-      co_return net::StoppedStatus("SendEncrypted");
+    if (!socket().status().ok()) co_return socket().status();
+    if ((waited || senders_.unused()) &&
+        socket().MaySend(path_, message.size() + engine_->overhead())) {
+      break;
     }
+    socket().Enqueue(senders_, path_);
+    const net::Lifeline::Watch watch(lifeline_);
+    waited = co_await senders_.Wait();
+    if (!watch.alive()) co_return Destroyed();
+    if (!waited) co_return net::StoppedStatus("SendEncrypted");
   }
   last_activity_ = reactor_.Now();
   absl::Status status = engine_->Send(message, *this);
   // Its key may be used up, and the session over.
   if (!status.ok()) Update();
+  senders_.Pass();
   co_return status;
 }
 

@@ -21,6 +21,7 @@
 #include "cordon/dtls/session_hooks.h"
 #include "cordon/dtls/session_snapshot.h"
 #include "cordon/dtls/verification.h"
+#include "cordon/net/base/lifeline.h"
 #include "cordon/net/base/ring_queue.h"
 #include "cordon/net/reactor/reactor.h"
 #include "cordon/net/task/task.h"
@@ -28,6 +29,7 @@
 #include "cordon/net/task/wait_queue.h"
 #include "cordon/net/time/timer_wheel.h"
 #include "cordon/net/udp/datagram_socket.h"
+#include "cordon/net/udp/send_queue.h"
 
 namespace cordon::dtls::internal {
 
@@ -72,6 +74,8 @@ class Session final : private EngineOutput, private net::Timer {
   void OnDatagram(absl::Span<uint8_t> datagram);
   // The peer has proved to have begun another session: this one is over.
   void Supersede();
+  // Nothing can be sent or received any more.
+  void OnSocketFailed(const absl::Status& status) { EndWith(status); }
   // Ends it: its coroutines get `status`, its peer `alert`.
   void Terminate(const absl::Status& status, uint8_t alert);
   // The network says that the peer's port is closed: anybody may have made it
@@ -85,6 +89,8 @@ class Session final : private EngineOutput, private net::Timer {
                  std::optional<uint64_t> verified_hello,
                  absl::Span<uint8_t> datagram);
 
+  // Whoever waits for one of these when the session is destroyed gets
+  // kFailedPrecondition.
   net::Task<absl::Status> Handshake();
   net::Task<absl::Status> ResumeHandshake(std::vector<IgnoredError> ignored);
   net::Task<absl::Status> AbortHandshake();
@@ -126,6 +132,8 @@ class Session final : private EngineOutput, private net::Timer {
   net::Task<void> Judge();
   net::Task<void> LookUpPsk();
   absl::Status NotEstablished() const;
+  // Without a word to the peer, and for good.
+  void EndWith(absl::Status status);
   void KeepEarly(absl::Span<const uint8_t> datagram);
   net::RingQueue<net::PooledBytes> TakeEarly();
   void ClearQueue();
@@ -158,6 +166,8 @@ class Session final : private EngineOutput, private net::Timer {
   MemoryShare memory_;
   net::WaitQueue handshakers_;
   net::WaitQueue receivers_;
+  net::SendQueue senders_;
+  net::Lifeline lifeline_;
   // What the application does in the middle of the handshake. Last: destroyed
   // first.
   std::unique_ptr<net::TaskScope> hooks_;

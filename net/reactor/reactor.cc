@@ -1,5 +1,7 @@
 #include "cordon/net/reactor/reactor.h"
 
+#include <algorithm>
+
 namespace cordon::net {
 
 void Reactor::Turn() {
@@ -9,7 +11,19 @@ void Reactor::Turn() {
                              : executor_.timers().NextDeadline());
   executor_.FireTimers();
   RunPosted();
-  statistics_.resumptions += executor_.RunReady(kResumptionsPerTurn);
+  for (size_t left = kResumptionsPerTurn; left > 0;) {
+    const size_t budget = std::min(left, kResumptionsAtOnce);
+    const size_t resumed = executor_.RunReady(budget);
+    statistics_.resumptions += resumed;
+    if (resumed < budget || MustSend()) return;
+    left -= resumed;
+  }
+}
+
+void Reactor::Fail(absl::Status why) {
+  if (!failure_.ok()) return;
+  failure_ = std::move(why);
+  stop_.RequestStop();
 }
 
 void Reactor::Post(absl::AnyInvocable<void()> function) {

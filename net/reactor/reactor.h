@@ -14,11 +14,13 @@
 
 #include <cstdint>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
 #include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
@@ -48,7 +50,9 @@ class Reactor {
   Reactor& operator=(const Reactor&) = delete;
 
   // Runs `task` to its end, and meanwhile everything else on this reactor.
-  // `RequestStop` stops it. Not to be called from within a coroutine.
+  // `RequestStop` stops it. Not to be called from within a coroutine. Where the
+  // kernel refuses for good what the reactor cannot do without, all its sockets
+  // fail, the task is stopped, and its end is the kernel's error if it can be.
   template <typename T>
   T Run(Task<T> task);
 
@@ -81,12 +85,21 @@ class Reactor {
   virtual void Poll(absl::Time until) = 0;
   // Makes a `Poll` that waits return. Thread-safe.
   virtual void Wake() = 0;
+  // True if what is queued should be sent before coroutines send more.
+  virtual bool MustSend() const = 0;
+
+  // The kernel refuses what `Poll` needs: stops the task of `Run`. Afterwards
+  // `Poll` only waits.
+  void Fail(absl::Status why);
+  const absl::Status& failure() const { return failure_; }
 
   ReactorStatistics statistics_;
 
  private:
-  // Coroutines resumed between two looks at the network.
+  // Coroutines resumed between two looks at the network, and between two looks
+  // at what they have sent.
   static constexpr size_t kResumptionsPerTurn = 4096;
+  static constexpr size_t kResumptionsAtOnce = 16;
 
   void Turn();
   void RunPosted();
@@ -94,6 +107,7 @@ class Reactor {
   Executor executor_;
   BytePool byte_pool_;
   StopSource stop_;
+  absl::Status failure_;
 
   absl::Mutex mutex_;
   std::vector<absl::AnyInvocable<void()>> posted_ ABSL_GUARDED_BY(mutex_);
@@ -112,6 +126,9 @@ T Reactor::Run(Task<T> task) {
   while (!observer.finished) Turn();
   // What the task sent last.
   Poll(absl::InfinitePast());
+  if constexpr (std::is_constructible_v<T, absl::Status>) {
+    if (!failure_.ok()) return T(failure_);
+  }
   return task.TakeResult();
 }
 

@@ -5,7 +5,8 @@
 //   absl::Status status = reactor.Run(Test(reactor));
 //
 // Time stands still while anything can run, and then jumps to the next timer
-// or datagram.
+// or datagram. A turn in which senders have to wait for the next one, because
+// it took as much as it may, is 100 microseconds long.
 #ifndef CORDON_TESTING_SIM_SIM_REACTOR_H_
 #define CORDON_TESTING_SIM_SIM_REACTOR_H_
 
@@ -62,13 +63,22 @@ class SimReactor final : private internal::ClockHolder, public net::Reactor {
   // As if the sockets' queues in the kernel were full.
   void BlockSends(bool blocked);
 
+  // As if the system refused the socket that is bound to `local` for good.
+  void RefuseSocket(const net::Endpoint& local, const absl::Status& status);
+
  protected:
   void Poll(absl::Time until) override;
   void Wake() override {}
+  bool MustSend() const override;
 
  private:
   friend class SimSocket;
 
+  // As many as other reactors have.
+  static constexpr size_t kTrains = 2048;
+
+  template <typename F>
+  void ForEachSocket(F f);
   void Transmit(SimDatagram datagram);
   void Deliver(const SimDatagram& datagram);
   SimSocket* Find(const SimDatagram& datagram);
