@@ -91,6 +91,10 @@ void AddTo(const net::DatagramSocketStatistics& s, v1::SocketStatistics* sum) {
   sum->set_empty(sum->empty() + s.empty_datagrams);
   sum->set_send_dropped(sum->send_dropped() + s.send_dropped);
   sum->set_peer_notices(sum->peer_notices() + s.peer_notices);
+  sum->set_send_over_quota(sum->send_over_quota() + s.send_over_quota);
+  sum->set_trains_split(sum->trains_split() + s.trains_split);
+  sum->set_sends_postponed(sum->sends_postponed() + s.sends_postponed);
+  sum->set_receive_errors(sum->receive_errors() + s.receive_errors);
 }
 
 }  // namespace

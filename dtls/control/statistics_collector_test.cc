@@ -91,6 +91,10 @@ ListenerStatistics Counted(uint64_t factor) {
   s.socket.empty_datagrams = 68 * factor;
   s.socket.send_dropped = 69 * factor;
   s.socket.peer_notices = 74 * factor;
+  s.socket.send_over_quota = 75 * factor;
+  s.socket.trains_split = 76 * factor;
+  s.socket.sends_postponed = 77 * factor;
+  s.socket.receive_errors = 78 * factor;
   return s;
 }
 
@@ -167,6 +171,10 @@ constexpr char kCounted[] = R"pb(
     empty: 68
     send_dropped: 69
     peer_notices: 74
+    send_over_quota: 75
+    trains_split: 76
+    sends_postponed: 77
+    receive_errors: 78
   }
 )pb";
 
