@@ -67,8 +67,7 @@ net::Task<absl::StatusOr<Connection>> Connect(net::Reactor& reactor,
     co_return absl::InvalidArgumentError(
         "Connect needs a context made by Context::Client");
   }
-  if (server.is_none() || server.is_any() || server.is_multicast() ||
-      server.is_broadcast() || server.port() == 0) {
+  if (!server.is_answerable()) {
     co_return absl::InvalidArgumentError(
         absl::StrCat("\"", server.ToString(),
                      "\" is no address of one server and its port"));

@@ -258,8 +258,7 @@ CookieExchange::Result CookieExchange::Process(
     absl::Time now, std::array<uint8_t, kReplyBytes>& reply) {
   ClientHelloView hello;
   Result result;
-  if (datagram.empty() || peer.is_none() || peer.is_any() ||
-      peer.is_multicast() || peer.is_broadcast() || peer.port() == 0) {
+  if (datagram.empty() || !peer.is_answerable()) {
     result.verdict = CookieVerdict::kInvalidArgument;
     result.why = datagram.empty()
                      ? "the datagram is empty"

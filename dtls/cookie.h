@@ -6,9 +6,15 @@
 //   CookieExchange::Result result =
 //       cookies->Process(datagram, peer, now, reply);
 //   switch (result.verdict) {
-//     case CookieVerdict::kReply:     Send(peer, reply);
-//     case CookieVerdict::kVerified:  MakeSession(peer, datagram);
-//     case CookieVerdict::kDropped:   break;
+//     case CookieVerdict::kReply:
+//       Send(peer, reply);
+//       break;
+//     case CookieVerdict::kVerified:
+//       MakeSession(peer, datagram);
+//       break;
+//     case CookieVerdict::kDropped:
+//     case CookieVerdict::kInvalidArgument:
+//       break;
 //   }
 //
 // A cookie is bound to the peer's address and port, to the hello's version and
@@ -69,7 +75,7 @@ enum class CookieVerdict {
   kReply,     // a hello without a good cookie: send the HelloVerifyRequest
   kDropped,   // no ClientHello, or too short to be answered
   // The caller's fault: an empty datagram, or a peer that is no address of one
-  // machine (none, any, multicast, broadcast, port 0).
+  // machine (none, any, multicast, broadcast, port 0). Nothing was proven.
   kInvalidArgument,
 };
 

@@ -393,6 +393,10 @@ class Listener::Core final : public internal::SessionOwner,
   // A datagram of a peer without session, or a new hello of one that has one.
   void OnHello(net::Path& path, absl::Span<uint8_t> datagram,
                PeerTable::Peer* known) {
+    if (!path.peer.is_answerable()) {
+      ++statistics_.dropped_bad_source;
+      return;
+    }
     if (draining_) {
       ++statistics_.dropped_draining;
       return;
@@ -410,15 +414,18 @@ class Listener::Core final : public internal::SessionOwner,
       std::array<uint8_t, CookieExchange::kReplyBytes> reply;
       const CookieExchange::Result result =
           cookies_.Process(datagram, path.peer, reactor_.Now(), reply);
-      if (result.verdict == CookieVerdict::kReply) {
-        socket_->Send(path, reply);
-        return;
+      switch (result.verdict) {
+        case CookieVerdict::kVerified:
+          options.verified_hello = result.record_sequence;
+          break;
+        case CookieVerdict::kReply:
+          socket_->Send(path, reply);
+          return;
+        case CookieVerdict::kDropped:
+        case CookieVerdict::kInvalidArgument:
+          ++statistics_.dropped_unknown;
+          return;
       }
-      if (result.verdict == CookieVerdict::kDropped) {
-        ++statistics_.dropped_unknown;
-        return;
-      }
-      options.verified_hello = result.record_sequence;
     }
     internal::ClientHelloView hello;
     if (!internal::ReadClientHello(datagram, &hello)) {

@@ -96,6 +96,9 @@ struct ListenerStatistics {
   uint64_t half_open_evicted = 0;
   // Datagrams of unknown peers that began no session.
   uint64_t dropped_unknown = 0;
+  // Hellos from a source that cannot be answered, as port 0 or a multicast
+  // address: somebody has forged it.
+  uint64_t dropped_bad_source = 0;
   // Of all sessions, those that have ended and those that are there.
   SessionStatistics traffic = {};
   net::DatagramSocketStatistics socket = {};

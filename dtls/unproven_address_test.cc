@@ -358,5 +358,85 @@ TEST_F(UnprovenAddressTest, AnAddressWithASessionNeedsACookie) {
   });
 }
 
+// Linux delivers datagrams from sources that cannot be answered. Whoever sends
+// them forges them, and each could be a source of its own.
+TEST_F(UnprovenAddressTest, ASourceThatCannotBeAnsweredBeginsNothing) {
+  const std::vector<net::Endpoint> sources = {
+      net::Endpoint(),
+      net::Endpoint::V4({10, 0, 0, 1}, 0),
+      ServedListener::At().WithPort(0),
+      *net::Endpoint::Parse("[2001:db8::1]:0"),
+      net::Endpoint::AnyV4(5000),
+      net::Endpoint::AnyV6(5000),
+      net::Endpoint::V4({0, 1, 2, 3}, 5000),
+      net::Endpoint::V4({224, 0, 0, 1}, 5000),
+      *net::Endpoint::Parse("[ff02::1]:5000"),
+      net::Endpoint::V4({255, 255, 255, 255}, 5000),
+      *net::Endpoint::Parse("[::ffff:255.255.255.255]:5000"),
+      *net::Endpoint::Parse("[::ffff:10.0.0.1]:0")};
+  // Whether or not cookies are demanded.
+  for (const bool cookies : {true, false}) {
+    for (const size_t before_cookies : {0, 1000}) {
+      ServedListener world;
+      world.server_options.cookies = cookies;
+      world.listener_options.half_open_before_cookies = before_cookies;
+      const absl::Status status = world.Run([&]() -> net::Task<absl::Status> {
+        CO_ASSIGN_OR_RETURN(Connection client, co_await world.Connect());
+        CO_ASSIGN_OR_RETURN(const std::vector<uint8_t> hello,
+                            co_await CaptureHello(world));
+        const ListenerStatistics before = world.admin().statistics();
+        for (const net::Endpoint& source : sources) {
+          for (int i = 0; i < 5; ++i) {
+            world.reactor.Inject(source, ServedListener::At(), hello);
+          }
+        }
+        co_await ServedListener::Pass(absl::Seconds(1));
+        const ListenerStatistics after = world.admin().statistics();
+        EXPECT_EQ(after.sessions, before.sessions);
+        EXPECT_EQ(after.handshakes_begun, before.handshakes_begun);
+        EXPECT_EQ(after.cookies.sent, before.cookies.sent);
+        EXPECT_EQ(after.cookies.accepted, before.cookies.accepted);
+        EXPECT_EQ(after.socket.datagrams_sent, before.socket.datagrams_sent);
+        EXPECT_EQ(after.dropped_bad_source - before.dropped_bad_source,
+                  5 * sources.size());
+        co_return co_await ServedListener::Ask(client, "undisturbed");
+      });
+      EXPECT_EQ(status, absl::OkStatus());
+    }
+  }
+}
+
+// An exchange that refuses to judge has proven nothing.
+TEST_F(UnprovenAddressTest, ForgedHellosPushNobodyOut) {
+  world_.listener_options.max_half_open = 2;
+  world_.listener_options.half_open_grace = absl::ZeroDuration();
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(const std::vector<uint8_t> hello,
+                        co_await CaptureHello(world_));
+    // The honest client's last flight is late.
+    bool hold = true;
+    world_.reactor.network().set_filter([&](SimDatagram& d) {
+      return !hold || d.from == ServedListener::At() ||
+             Now().cookies.accepted == 0;
+    });
+    CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Open());
+    net::TaskScope scope;
+    scope.Spawn(client.Handshake());
+    co_await ServedListener::Pass(absl::Milliseconds(100));
+    EXPECT_EQ(Now().half_open, 1U);
+    for (uint8_t i = 1; i <= 60; ++i) {
+      world_.reactor.Inject(net::Endpoint::V4({10, 0, 0, i}, 0),
+                            ServedListener::At(), hello);
+    }
+    co_await ServedListener::Pass(absl::Milliseconds(100));
+    EXPECT_EQ(Now().half_open, 1U);
+    EXPECT_EQ(Now().half_open_evicted, 0U);
+    hold = false;
+    CO_RETURN_IF_ERROR(co_await scope.Join());
+    world_.reactor.network().set_filter(nullptr);
+    co_return co_await ServedListener::Ask(client, "in");
+  });
+}
+
 }  // namespace
 }  // namespace cordon::dtls

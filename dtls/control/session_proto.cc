@@ -242,6 +242,7 @@ void AddTo(const ListenerStatistics& s, v1::ListenerStatistics* sum) {
   limits["idle_timeout"] += s.sessions_idle;
   limits["draining"] += s.dropped_draining;
   sum->set_dropped_unknown(sum->dropped_unknown() + s.dropped_unknown);
+  sum->set_dropped_bad_source(sum->dropped_bad_source() + s.dropped_bad_source);
   AddTo(s.traffic, sum->mutable_traffic());
   sum->set_retransmissions(sum->retransmissions() + s.traffic.retransmissions);
   AddTo(s.handshake_times, sum->mutable_handshake_time());

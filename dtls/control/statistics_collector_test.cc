@@ -61,6 +61,7 @@ ListenerStatistics Counted(uint64_t factor) {
   s.dropped_max_reassembly_bytes = 72 * factor;
   s.reassembly_bytes = 73 * factor;
   s.dropped_unknown = 33 * factor;
+  s.dropped_bad_source = 75 * factor;
   s.verification_errors_ignored = 34 * factor;
   s.traffic = {.datagrams_received = 40 * factor,
                .datagrams_sent = 41 * factor,
@@ -132,6 +133,7 @@ constexpr char kCounted[] = R"pb(
   limits_hit { key: "max_reassembly_bytes" value: 72 }
   reassembly_bytes: 73
   dropped_unknown: 33
+  dropped_bad_source: 75
   verification_errors_ignored: 34
   traffic {
     datagrams_received: 40

@@ -183,6 +183,13 @@ bool Endpoint::is_broadcast() const {
                                 [](uint8_t byte) { return byte == 0xff; });
 }
 
+bool Endpoint::is_answerable() const {
+  // All of 0.0.0.0/8 means "this host" (RFC 1122 section 3.2.1.3).
+  const bool names_no_machine =
+      is_none() || is_any() || (is_v4() && address_[0] == 0);
+  return !names_no_machine && !is_multicast() && !is_broadcast() && port_ != 0;
+}
+
 Endpoint Endpoint::WithPort(uint16_t port) const {
   Endpoint e = *this;
   e.port_ = port;

@@ -62,6 +62,10 @@ class Endpoint {
   bool is_multicast() const;
   // 255.255.255.255.
   bool is_broadcast() const;
+  // The address of one machine, and a port of it: a datagram can be sent there.
+  // Linux delivers datagrams from port 0 and from other sources that cannot be
+  // answered, which somebody has forged.
+  bool is_answerable() const;
 
   uint16_t port() const { return port_; }
   Endpoint WithPort(uint16_t port) const;

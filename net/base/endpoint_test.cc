@@ -54,6 +54,21 @@ TEST(EndpointTest, KnowsKindsOfAddresses) {
   EXPECT_TRUE(Endpoint::Parse("255.255.255.255:1")->is_broadcast());
 }
 
+TEST(EndpointTest, IsAnswerableWhereOneMachineListens) {
+  for (const char* text : {"1.2.3.4:1", "127.0.0.1:65535", "[::1]:1",
+                           "[2001:db8::1]:2", "[::ffff:1.2.3.4]:3"}) {
+    EXPECT_TRUE(Endpoint::Parse(text)->is_answerable()) << text;
+  }
+  for (const char* text :
+       {"1.2.3.4:0", "[2001:db8::1]:0", "0.0.0.0:1", "0.1.2.3:1", "[::]:1",
+        "224.0.0.1:1", "239.255.255.255:1", "[ff02::1]:1", "255.255.255.255:1",
+        "[::ffff:0.0.0.0]:1", "[::ffff:224.0.0.1]:1",
+        "[::ffff:255.255.255.255]:1"}) {
+    EXPECT_FALSE(Endpoint::Parse(text)->is_answerable()) << text;
+  }
+  EXPECT_FALSE(Endpoint().is_answerable());
+}
+
 TEST(EndpointTest, GoesThroughSockaddrOfBothFamilies) {
   sockaddr_storage storage;
   for (const char* text : {"1.2.3.4:5", "[2001:db8::1]:6"}) {

@@ -70,6 +70,19 @@ class Exchange {
 
  private:
   static net::Endpoint Peer(uint8_t which) {
+    // Some that cannot be answered.
+    switch (which) {
+      case 0xf0:
+        return net::Endpoint::V4({192, 0, 2, 1}, 0);
+      case 0xf1:
+        return net::Endpoint::AnyV6(1000);
+      case 0xf2:
+        return net::Endpoint::V4({224, 0, 0, 1}, 1000);
+      case 0xf3:
+        return net::Endpoint::V4({255, 255, 255, 255}, 1000);
+      default:
+        break;
+    }
     return which % 4 == 3
                ? net::Endpoint::LoopbackV6(static_cast<uint16_t>(1000))
                : net::Endpoint::V4({192, 0, 2, static_cast<uint8_t>(which & 1)},
@@ -128,17 +141,20 @@ class Exchange {
     made.insert(made.begin() + static_cast<ptrdiff_t>(length_at) + 1,
                 cookie.begin(), cookie.end());
     made[length_at] = static_cast<uint8_t>(cookie.size());
-    const size_t more = cookie.size() - hello.cookie.size();
+    const auto more = static_cast<ptrdiff_t>(cookie.size()) -
+                      static_cast<ptrdiff_t>(hello.cookie.size());
     AddTo(made, 11, 2, more);
     AddTo(made, 14, 3, more);
     AddTo(made, 22, 3, more);
     return made;
   }
 
-  static void AddTo(Bytes& bytes, size_t at, size_t size, size_t more) {
-    size_t value = 0;
+  // A message that says to be as long as one can be stays so: a fragment that
+  // is longer than its message would be no hello.
+  static void AddTo(Bytes& bytes, size_t at, size_t size, ptrdiff_t more) {
+    ptrdiff_t value = 0;
     for (size_t i = 0; i < size; ++i) value = value << 8 | bytes[at + i];
-    value += more;
+    value = std::min(value + more, (ptrdiff_t{1} << (8 * size)) - 1);
     for (size_t i = 0; i < size; ++i) {
       bytes[at + i] = static_cast<uint8_t>(value >> (8 * (size - 1 - i)));
     }
@@ -152,6 +168,7 @@ class Exchange {
     const bool is_hello = ReadClientHello(datagram, &hello);
     switch (result.verdict) {
       case CookieVerdict::kVerified:
+        Require(peer.is_answerable(), "nobody receives there");
         Require(is_hello, "only a hello passes");
         Require(result.record_sequence == hello.record_sequence,
                 "the record's number is told");
@@ -172,7 +189,8 @@ class Exchange {
                 "a hello is answered");
         break;
       case CookieVerdict::kInvalidArgument:
-        Require(datagram.empty(), "these addresses are good");
+        Require(datagram.empty() || !peer.is_answerable(),
+                "who can be answered is judged");
         ++unanswerable_;
         break;
     }

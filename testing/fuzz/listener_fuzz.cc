@@ -42,6 +42,20 @@ constexpr size_t kMaxSessions = 6;
 constexpr size_t kHelloVerifyRequestBytes = dtls::CookieExchange::kReplyBytes;
 constexpr size_t kMaxDatagram = dtls::kDefaultMtu - 28;
 
+// Sources of datagrams that cannot be answered; who forges them sees no reply.
+const std::vector<net::Endpoint>& Impossible() {
+  static const auto* const all = new std::vector<net::Endpoint>{
+      net::Endpoint::V4({192, 0, 2, 1}, 0),
+      *net::Endpoint::Parse("[2001:db8::1]:0"),
+      net::Endpoint::AnyV4(1000),
+      net::Endpoint::AnyV6(1000),
+      net::Endpoint::V4({224, 0, 0, 1}, 1000),
+      *net::Endpoint::Parse("[ff02::1]:1000"),
+      net::Endpoint::V4({255, 255, 255, 255}, 1000),
+      *net::Endpoint::Parse("[::ffff:192.0.2.1]:0")};
+  return *all;
+}
+
 struct Stranger {
   net::Endpoint address;
   std::unique_ptr<EngineWire> client = {};
@@ -131,7 +145,14 @@ class Siege {
         if (who < strangers_.size()) Forge(strangers_[who]);
         break;
       case 3:
-        if (who < strangers_.size()) TakeInbox(strangers_[who]);
+        if (who < strangers_.size()) {
+          TakeInbox(strangers_[who]);
+        } else if (!history_.empty()) {
+          // Also hellos with good cookies, of others.
+          world_.reactor.Inject(Impossible()[input_.Below(Impossible().size())],
+                                ServedListener::At(),
+                                history_[input_.Below(history_.size())]);
+        }
         break;
       case 4:
         Inject(who, ToBytes(input_.Take(input_.Byte())));
@@ -220,6 +241,7 @@ class Siege {
 
   // Of those that sockets send: the listener's and the honest client's.
   void OnDatagram(const SimDatagram& datagram) {
+    Require(datagram.to.is_answerable(), "only who can receive is answered");
     for (Stranger& stranger : strangers_) {
       if (datagram.to != stranger.address) continue;
       stranger.bytes_received += datagram.bytes.size();

@@ -43,7 +43,7 @@ uint64_t Dropped(const ListenerStatistics& statistics) {
   const auto& records = statistics.traffic().dropped();
   return records.replay() + records.bad_mac() + records.wrong_epoch() +
          records.malformed() + records.queue_full() + records.other() +
-         statistics.dropped_unknown() +
+         statistics.dropped_unknown() + statistics.dropped_bad_source() +
          statistics.cookies().dropped_malformed() +
          statistics.cookies().dropped_too_small() +
          statistics.socket().truncated() + statistics.socket().empty();

@@ -86,8 +86,11 @@ std::string Counters(const ListenerStatistics& total, const Style& style) {
                           FormatCount(dropped.malformed()), " malformed, ",
                           FormatCount(dropped.queue_full()), " queue full, ",
                           FormatCount(dropped.other()), " other"));
-  fields.Add("Unknown peers", absl::StrCat(FormatCount(total.dropped_unknown()),
-                                           " datagrams dropped"));
+  fields.Add(
+      "Unknown peers",
+      absl::StrCat(FormatCount(total.dropped_unknown()), " datagrams dropped, ",
+                   FormatCount(total.dropped_bad_source()),
+                   " hellos of impossible sources dropped"));
   fields.Add("Superseded",
              absl::StrCat(FormatCount(total.sessions_superseded()),
                           " sessions, by a new one of the same peer"));
