@@ -45,13 +45,14 @@ using Cookie = std::array<uint8_t, CookieExchange::kCookieBytes>;
 
 const EVP_MD* MessageDigest(CookieHash hash) {
   switch (hash) {
+    case CookieHash::kSha256:
+      break;
     case CookieHash::kSha384:
       return EVP_sha384();
     case CookieHash::kSha512:
       return EVP_sha512();
-    default:
-      return EVP_sha256();
   }
+  return EVP_sha256();
 }
 
 // One for the whole process, so that all its exchanges agree.

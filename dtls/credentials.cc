@@ -17,6 +17,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <system_error>
 #include <utility>
 
@@ -69,17 +70,26 @@ std::string TextOf(BIO* bio) {
   return {reinterpret_cast<const char*>(text), size};
 }
 
-std::string PemOf(X509* certificate) {
+// Writes to memory; empty if there is none.
+std::string Written(const std::function<int(BIO*)>& write) {
   bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
-  PEM_write_bio_X509(bio.get(), certificate);
+  if (bio == nullptr || write(bio.get()) != 1) {
+    ERR_clear_error();
+    return "";
+  }
   return TextOf(bio.get());
 }
 
+std::string PemOf(X509* certificate) {
+  return Written(
+      [&](BIO* bio) { return PEM_write_bio_X509(bio, certificate); });
+}
+
 std::string PemOf(EVP_PKEY* key) {
-  bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
-  PEM_write_bio_PKCS8PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr,
-                                nullptr);
-  return TextOf(bio.get());
+  return Written([&](BIO* bio) {
+    return PEM_write_bio_PKCS8PrivateKey(bio, key, nullptr, nullptr, 0, nullptr,
+                                         nullptr);
+  });
 }
 
 bssl::UniquePtr<X509> CertificateFromDer(absl::string_view der) {
@@ -149,9 +159,11 @@ absl::StatusOr<Certificate> ParsePkcs12(absl::string_view bytes,
   CBS_init(&cbs, reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size());
   EVP_PKEY* raw_key = nullptr;
   bssl::UniquePtr<STACK_OF(X509)> others(sk_X509_new_null());
-  const std::string secret(password);
+  if (others == nullptr) return absl::ResourceExhaustedError("out of memory");
+  std::string secret(password);
   const bool read = PKCS12_get_key_and_certs(&raw_key, others.get(), &cbs,
                                              secret.c_str()) == 1;
+  OPENSSL_cleanse(secret.data(), secret.size());
   bssl::UniquePtr<EVP_PKEY> key(raw_key);
   const uint32_t error = ERR_peek_last_error();
   ERR_clear_error();
@@ -176,7 +188,9 @@ absl::StatusOr<Certificate> ParsePkcs12(absl::string_view bytes,
     X509* x509 = sk_X509_value(others.get(), i);
     const bool ours = certificate.chain_pem.empty() &&
                       X509_check_private_key(x509, key.get()) == 1;
-    (ours ? certificate.chain_pem : rest) += PemOf(x509);
+    const std::string pem = PemOf(x509);
+    if (pem.empty()) return absl::ResourceExhaustedError("out of memory");
+    (ours ? certificate.chain_pem : rest) += pem;
   }
   ERR_clear_error();
   if (certificate.chain_pem.empty()) {
@@ -241,15 +255,17 @@ absl::StatusOr<std::string> LoadCrls(absl::string_view path) {
     return absl::InvalidArgumentError(
         absl::StrCat(path, " has no revocation list in PEM or DER form"));
   }
-  bssl::UniquePtr<BIO> bio(BIO_new(BIO_s_mem()));
-  PEM_write_bio_X509_CRL(bio.get(), crl.get());
-  return TextOf(bio.get());
+  std::string pem =
+      Written([&](BIO* bio) { return PEM_write_bio_X509_CRL(bio, crl.get()); });
+  if (pem.empty()) return absl::ResourceExhaustedError("out of memory");
+  return pem;
 }
 
 absl::StatusOr<std::string> FingerprintOf(absl::string_view certificate) {
   bssl::UniquePtr<X509> x509;
   if (HasPem(certificate)) {
     bssl::UniquePtr<BIO> bio = Reader(certificate);
+    if (bio == nullptr) return absl::ResourceExhaustedError("out of memory");
     x509.reset(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
   } else {
     x509 = CertificateFromDer(certificate);

@@ -60,7 +60,6 @@ Engine::Engine(const Context& context, const EngineOptions& options)
 Engine::~Engine() = default;
 
 void Engine::ForgetSession() {
-  ssl_.reset();
   notes_.Reset();
   ResetIgnored();
   state_ = EngineState::kNotStarted;
@@ -92,12 +91,14 @@ absl::Status Engine::Restart() {
     case EngineState::kFailed:
       // What was shown for the last session is no proof for the next.
       options_.verified_hello.reset();
-      ForgetSession();
-      return Init();
-    default:
-      return absl::FailedPreconditionError(
-          "a session or a handshake is going on: end it first");
+      return BeginAnew();
+    case EngineState::kHandshaking:
+    case EngineState::kVerificationFailed:
+    case EngineState::kConnected:
+      break;
   }
+  return absl::FailedPreconditionError(
+      "a session or a handshake is going on: end it first");
 }
 
 void Engine::ExpectVerifiedHello(uint64_t record_sequence) {
@@ -109,7 +110,10 @@ void Engine::ExpectVerifiedHello(uint64_t record_sequence) {
 void Engine::UsePolicy(std::shared_ptr<const internal::CompiledPolicy> policy) {
   options_.policy = std::move(policy);
   ResetIgnored();
-  ApplyPolicy(ssl_.get());
+  if (absl::Status status = ApplyPolicy(ssl_.get()); !status.ok()) {
+    Fail(std::move(status));
+    return;
+  }
   ApplyVerificationMode(ssl_.get());
 }
 
@@ -176,13 +180,16 @@ void Engine::OnFinished(absl::Time now) {
     } else if (notes_.mode == PeerVerification::kVerify && RefusesAnonymous()) {
       return;
     }
-    if (notes_.verdict == internal::Verdict::kRejected) {
-      Refuse(RefusalStatus());
-      return;
-    }
-    if (notes_.verdict == internal::Verdict::kPending) {
-      OnVerdictPending();
-      return;
+    switch (notes_.verdict) {
+      case internal::Verdict::kRejected:
+        Refuse(RefusalStatus());
+        return;
+      case internal::Verdict::kPending:
+        OnVerdictPending();
+        return;
+      case internal::Verdict::kNone:  // There was nobody to judge.
+      case internal::Verdict::kAccepted:
+        break;
     }
   }
   OnConnected(now);
@@ -412,13 +419,15 @@ void Engine::Close(absl::Time now, EngineOutput& output) {
   switch (state_) {
     case EngineState::kConnected:
     case EngineState::kPeerClosed:
-      SSL_shutdown(ssl_.get());
+      SendCloseNotify();
       break;
     case EngineState::kHandshaking:
     case EngineState::kVerificationFailed:
       SendRefusal();
       break;
-    default:
+    case EngineState::kNotStarted:
+    case EngineState::kClosed:
+    case EngineState::kFailed:
       break;
   }
   if (state_ != EngineState::kFailed) state_ = EngineState::kClosed;
@@ -447,11 +456,11 @@ void Engine::Terminate(absl::Status status, uint8_t alert, absl::Time now,
 void Engine::End(absl::Status status, uint8_t alert) {
   if (alert == SSL_AD_CLOSE_NOTIFY && (state_ == EngineState::kConnected ||
                                        state_ == EngineState::kPeerClosed)) {
-    SSL_shutdown(ssl_.get());
+    SendCloseNotify();
   } else {
     const uint8_t fatal =
         alert == SSL_AD_CLOSE_NOTIFY ? SSL_AD_USER_CANCELLED : alert;
-    SSL_send_fatal_alert(ssl_.get(), fatal);
+    SendFatalAlert(fatal);
     ErrorDetail detail = GetErrorDetail(status).value_or(ErrorDetail());
     detail.alert = fatal;
     SetErrorDetail(&status, detail);

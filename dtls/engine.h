@@ -64,6 +64,22 @@ enum class EngineState {
   kFailed,      // see `Engine::error`
 };
 
+// Before the end of a handshake that may still succeed.
+constexpr bool IsHalfOpen(EngineState state) {
+  switch (state) {
+    case EngineState::kNotStarted:
+    case EngineState::kHandshaking:
+    case EngineState::kVerificationFailed:
+      return true;
+    case EngineState::kConnected:
+    case EngineState::kPeerClosed:
+    case EngineState::kClosed:
+    case EngineState::kFailed:
+      break;
+  }
+  return false;
+}
+
 // Where an engine's results go. Called from within the engine's functions.
 class EngineOutput {
  public:
@@ -266,7 +282,7 @@ class Engine final : private internal::DatagramTransport {
   // Makes a new SSL with all settings.
   absl::Status Init();
   absl::Status ApplyOverrides(SSL* ssl);
-  void ApplyPolicy(SSL* ssl);
+  absl::Status ApplyPolicy(SSL* ssl);
   // Errors that are ignored: by the context, and for this session.
   void ResetIgnored();
   void ApplyMtu();
@@ -362,7 +378,12 @@ class Engine final : private internal::DatagramTransport {
   uint8_t RefusalAlert() const;
   // Sends the alert that ends a handshake which is not complete.
   void SendRefusal();
+  void SendFatalAlert(uint8_t alert);
+  void SendCloseNotify();
   void ForgetSession();
+  // A new session in the place of the old. If there is no memory for it the
+  // engine has failed, and can be restarted later.
+  absl::Status BeginAnew();
 
   // Starts, keeps or ends the retransmission timer after BoringSSL has worked;
   // `datagrams_before` were sent before that.

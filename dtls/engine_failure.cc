@@ -70,6 +70,14 @@ std::string ReasonOf(uint32_t error, int alert_sent) {
 
 }  // namespace
 
+// An alert that does not leave is lost as any datagram may be: the session is
+// over for us either way, so neither result changes anything.
+void Engine::SendFatalAlert(uint8_t alert) {
+  (void)SSL_send_fatal_alert(ssl_.get(), alert);
+}
+
+void Engine::SendCloseNotify() { (void)SSL_shutdown(ssl_.get()); }
+
 absl::Status Engine::FailureStatus() {
   const uint32_t error = ERR_peek_last_error();
   const int reason =

@@ -21,11 +21,14 @@ bool Engine::WasForged(const internal::RecordView& view) const {
 }
 
 void Engine::CountForged() {
-  const internal::KeyUse use = usage_.CountFailed();
-  if (use == internal::KeyUse::kFine) return;
-  if (use == internal::KeyUse::kNearlyUsedUp) {
-    Count(&SessionStatistics::keys_nearly_used_up);
-    return;
+  switch (usage_.CountFailed()) {
+    case internal::KeyUse::kFine:
+      return;
+    case internal::KeyUse::kNearlyUsedUp:
+      Count(&SessionStatistics::keys_nearly_used_up);
+      return;
+    case internal::KeyUse::kUsedUp:
+      break;
   }
   absl::Status status = absl::ResourceExhaustedError(absl::StrCat(
       usage_.failed_records(),

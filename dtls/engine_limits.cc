@@ -46,7 +46,7 @@ void Engine::CheckIdle(absl::Time now) {
   const absl::Duration limit = idle_timeout();
   idle_check_ = last_message_ + limit;
   if (now < idle_check_) return;
-  SSL_shutdown(ssl_.get());
+  SendCloseNotify();
   absl::Status status = absl::DeadlineExceededError(absl::StrCat(
       "the peer has sent nothing for ", absl::FormatDuration(limit)));
   SetErrorDetail(&status, {.limit = "idle_timeout"});

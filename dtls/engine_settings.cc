@@ -53,7 +53,7 @@ absl::Status Engine::Init() {
   notes_.ask_application = options_.ask_for_verdict;
   if (context_.is_server()) {
     SSL_set_accept_state(ssl);
-    ApplyPolicy(ssl);
+    if (absl::Status status = ApplyPolicy(ssl); !status.ok()) return status;
     if (options_.verified_hello.has_value()) {
       internal::ContinueAfterHelloVerifyRequest(ssl, *options_.verified_hello);
     }
@@ -74,8 +74,10 @@ absl::Status Engine::Init() {
           absl::StrCat("server_name is \"", options_.server_name,
                        "\", which is not a host name"));
     }
-    if (!options_.resume.empty()) {
-      SSL_set_session(ssl, options_.resume.get());
+    if (!options_.resume.empty() &&
+        SSL_set_session(ssl, options_.resume.get()) != 1) {
+      ERR_clear_error();
+      return absl::ResourceExhaustedError("out of memory for a DTLS session");
     }
   }
   if (absl::Status status = ApplyOverrides(ssl); !status.ok()) return status;
@@ -140,7 +142,10 @@ absl::Status Engine::ApplyOverrides(SSL* ssl) {
   }
   if (o.srtp_profiles.has_value()) {
     status.Update(internal::SetSrtpProfiles(target, *o.srtp_profiles));
-    if (o.srtp_profiles->empty()) internal::ClearSrtpProfiles(ssl);
+    if (o.srtp_profiles->empty() && !internal::ClearSrtpProfiles(ssl)) {
+      ERR_clear_error();
+      status.Update(absl::ResourceExhaustedError("out of memory for SRTP"));
+    }
   }
   if (o.alpn.has_value()) {
     absl::StatusOr<std::vector<uint8_t>> wire = internal::AlpnWire(*o.alpn);
@@ -168,9 +173,9 @@ void Engine::ApplyVerificationMode(SSL* ssl) {
   SSL_set_custom_verify(ssl, mode, internal::VerifyCallback);
 }
 
-void Engine::ApplyPolicy(SSL* ssl) {
+absl::Status Engine::ApplyPolicy(SSL* ssl) {
   notes_.policy = options_.policy;
-  if (options_.policy == nullptr) return;
+  if (options_.policy == nullptr) return absl::OkStatus();
   const Policy& policy = options_.policy->policy();
   if (overrides_ == nullptr || !overrides_->verification_mode.has_value()) {
     notes_.mode = policy.client_certificate;
@@ -178,7 +183,9 @@ void Engine::ApplyPolicy(SSL* ssl) {
   if (overrides_ == nullptr || !overrides_->max_chain_depth.has_value()) {
     notes_.max_chain_depth = policy.max_chain_depth;
   }
-  if (!options_.policy->ApplyTo(ssl)) ERR_clear_error();
+  if (options_.policy->ApplyTo(ssl)) return absl::OkStatus();
+  ERR_clear_error();
+  return absl::ResourceExhaustedError("out of memory for the policy");
 }
 
 void Engine::ResetIgnored() {
@@ -196,6 +203,7 @@ void Engine::ResetIgnored() {
 }
 
 void Engine::ApplyMtu() {
+  // It takes whatever is not below `kMinPayload`.
   SSL_set_mtu(ssl_.get(), static_cast<unsigned>(std::max(
                               kMinPayload, mtu_ - HeaderBytes(options_.ipv6))));
   statistics_.mtu = mtu_;
@@ -212,9 +220,16 @@ absl::Status Engine::Configure(const SessionOverrides& overrides) {
   absl::Status status = Init();
   if (!status.ok()) {
     overrides_ = std::move(before);
-    ForgetSession();
-    status.Update(Init());
+    (void)BeginAnew();
   }
+  return status;
+}
+
+absl::Status Engine::BeginAnew() {
+  ForgetSession();
+  absl::Status status = Init();
+  // The SSL of before stays, and nobody uses it but to ask what it was.
+  if (!status.ok()) Fail(status);
   return status;
 }
 
@@ -316,9 +331,13 @@ bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> Engine::peer_chain() const {
   const STACK_OF(CRYPTO_BUFFER)* chain = SSL_get0_peer_certificates(ssl_.get());
   if (chain == nullptr) return nullptr;
   bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> shared(sk_CRYPTO_BUFFER_new_null());
+  if (shared == nullptr) return nullptr;
   for (size_t i = 0; i < sk_CRYPTO_BUFFER_num(chain); ++i) {
-    bssl::PushToStack(shared.get(),
-                      bssl::UpRef(sk_CRYPTO_BUFFER_value(chain, i)));
+    // A part of a chain would be taken for another one.
+    if (!bssl::PushToStack(shared.get(),
+                           bssl::UpRef(sk_CRYPTO_BUFFER_value(chain, i)))) {
+      return nullptr;
+    }
   }
   return shared;
 }

@@ -187,7 +187,7 @@ uint8_t Engine::RefusalAlert() const {
 void Engine::SendRefusal() {
   if (state_ == EngineState::kHandshaking ||
       state_ == EngineState::kVerificationFailed) {
-    SSL_send_fatal_alert(ssl_.get(), RefusalAlert());
+    SendFatalAlert(RefusalAlert());
   }
 }
 
@@ -201,8 +201,7 @@ absl::Status Engine::AbortHandshake(absl::Time now, EngineOutput& output) {
     Call call(&output_, output, now);
     SendRefusal();
   }
-  ForgetSession();
-  return Init();
+  return BeginAnew();
 }
 
 // A session that was begun with a key that has been disabled since.
@@ -220,7 +219,7 @@ absl::Status Engine::RefusalStatus() const {
 }
 
 void Engine::Refuse(absl::Status status) {
-  SSL_send_fatal_alert(ssl_.get(), notes_.reject_alert);
+  SendFatalAlert(notes_.reject_alert);
   ErrorDetail detail;
   detail.alert = notes_.reject_alert;
   detail.verification_errors = notes_.errors;
@@ -245,28 +244,29 @@ void Engine::GiveVerdict(const VerificationVerdict& verdict, absl::Time now,
   const uint64_t datagrams_before =
       statistics_.datagrams_sent + statistics_.datagrams_not_sent;
   verdict_wanted_ = false;
-  if (verdict.rejects()) {
-    VerificationError error;
-    error.code = VerificationErrorCode::kRejected;
-    error.message = absl::StrCat("rejected: ", verdict.reason());
-    notes_.errors.push_back(std::move(error));
-    notes_.verified = false;
-    notes_.reject_alert = verdict.alert();
-    Refuse(absl::PermissionDeniedError(
-        absl::StrCat("the application rejects the peer: ", verdict.reason())));
-    return;
-  }
-  const bool errors_count = notes_.mode == PeerVerification::kVerify ||
-                            notes_.mode == PeerVerification::kVerifyIfGiven;
-  if (verdict.accepts()) {
-    std::move(notes_.errors.begin(), notes_.errors.end(),
-              std::back_inserter(notes_.tolerated));
-    notes_.errors.clear();
-    notes_.verified = true;
-  } else if (!notes_.errors.empty() && errors_count) {
-    state_ = EngineState::kVerificationFailed;
-    error_ = VerificationStatus(notes_.errors, RefusalAlert());
-    return;
+  switch (verdict.kind()) {
+    case VerificationVerdict::Kind::kReject: {
+      VerificationError error;
+      error.code = VerificationErrorCode::kRejected;
+      error.message = absl::StrCat("rejected: ", verdict.reason());
+      notes_.errors.push_back(std::move(error));
+      notes_.verified = false;
+      notes_.reject_alert = verdict.alert();
+      Refuse(absl::PermissionDeniedError(absl::StrCat(
+          "the application rejects the peer: ", verdict.reason())));
+      return;
+    }
+    case VerificationVerdict::Kind::kAccept:
+      std::move(notes_.errors.begin(), notes_.errors.end(),
+                std::back_inserter(notes_.tolerated));
+      notes_.errors.clear();
+      notes_.verified = true;
+      break;
+    case VerificationVerdict::Kind::kAsFound:
+      if (notes_.errors.empty() || !RefusesUnverified(notes_.mode)) break;
+      state_ = EngineState::kVerificationFailed;
+      error_ = VerificationStatus(notes_.errors, RefusalAlert());
+      return;
   }
   notes_.verdict = internal::Verdict::kAccepted;
   GoOn(now);

@@ -203,9 +203,13 @@ class ForgedPlaintextTest : public ::testing::TestWithParam<Parameters> {
       case Moment::kClientAwaitsFinished:
       case Moment::kClientConnected:
         return pair_.client;
-      default:
-        return pair_.server;
+      case Moment::kServerAwaitsHello:
+      case Moment::kServerAwaitsFlight:
+      case Moment::kServerHasHalfAFlight:
+      case Moment::kServerConnected:
+        break;
     }
+    return pair_.server;
   }
 
   // Calls `attack` at that moment of a handshake which is otherwise

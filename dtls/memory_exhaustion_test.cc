@@ -146,6 +146,120 @@ TEST_P(MemoryExhaustionTest, SoItDoesIfThereIsNoneLeft) {
   }
 }
 
+// An engine that gets no memory for its next session says so, can be asked
+// everything, and begins anew when there is memory again.
+TEST_P(MemoryExhaustionTest, ANextSessionThatGetsNoMemoryFailsInOrder) {
+  using Step = absl::Status (*)(EnginePair&, EngineSide&);
+  const Step steps[] = {[](EnginePair&, EngineSide& side) {
+                          SessionOverrides overrides;
+                          overrides.groups = "P-256";
+                          return side.engine->Configure(overrides);
+                        },
+                        [](EnginePair& pair, EngineSide& side) {
+                          side.engine->Start(pair.now, side.output);
+                          return side.engine->AbortHandshake(pair.now,
+                                                             side.output);
+                        },
+                        [](EnginePair& pair, EngineSide& side) {
+                          side.engine->Start(pair.now, side.output);
+                          side.engine->Close(pair.now, side.output);
+                          return side.engine->Restart();
+                        }};
+  for (const Step step : steps) {
+    bool happened = true;
+    for (uint64_t first = 1; happened; ++first) {
+      ASSERT_LT(first, kEnough);
+      pair_.server = {};
+      pair_.client = {};
+      pair_.server.engine =
+          Engine::Create(*server_context_, pair_.server_engine).value();
+      pair_.client.engine =
+          Engine::Create(*client_context_, pair_.client_engine).value();
+      EngineSide& poor = server_fails() ? pair_.server : pair_.client;
+      absl::Status status;
+      {
+        AllocationFailure failure(first, kAllThatFollow);
+        status = step(pair_, poor);
+        happened = failure.happened();
+      }
+      EXPECT_TRUE(status.ok() || happened) << status;
+      EXPECT_TRUE(poor.state() == EngineState::kNotStarted ||
+                  poor.state() == EngineState::kFailed);
+      EXPECT_EQ(poor.engine->error().ok(),
+                poor.state() == EngineState::kNotStarted);
+      // Whoever looks at it now, as the control service does, may.
+      EXPECT_EQ(poor.engine->info().cipher, "");
+      EXPECT_EQ(poor.engine->peer_chain(), nullptr);
+      EXPECT_TRUE(poor.engine->peer_identity().chain.empty());
+      EXPECT_FALSE(poor.engine->Session().ok());
+      EXPECT_FALSE(
+          poor.engine->ExportKeyingMaterial("EXPERIMENTAL", {}, 32).ok());
+      EXPECT_EQ(poor.engine->MaxMessageSize(), 0U);
+      EXPECT_TRUE(poor.engine->SetMtu(1280).ok());
+      poor.engine->SetPathMtu(1000);
+      poor.engine->OnTimeout(pair_.now + absl::Hours(1), poor.output);
+      std::vector<uint8_t> datagram(100, 22);
+      poor.engine->Receive(absl::MakeSpan(datagram), pair_.now, poor.output);
+      EXPECT_FALSE(poor.engine->Send(datagram, poor.output).ok());
+      if (poor.state() == EngineState::kFailed) {
+        ASSERT_TRUE(poor.engine->Restart().ok());
+      }
+      if (first % 10 != 0) continue;
+      poor.output.sent.clear();
+      for (EngineSide* side : {&pair_.server, &pair_.client}) {
+        side->engine->Start(pair_.now, side->output);
+      }
+      pair_.RunFor(absl::Minutes(1));
+      EXPECT_TRUE(pair_.connected()) << first;
+    }
+  }
+}
+
+// A context that is made is as strict as it was asked to be.
+TEST_P(MemoryExhaustionTest, AContextIsMadeWholeOrNotAtAll) {
+  const Certificate revoked =
+      EnginePair::Authority().Issue({.dns_names = {"localhost"}});
+  TrustAnchors trust = EnginePair::Authority().trust();
+  trust.crl_pem = EnginePair::Authority().Crl({revoked});
+  if (server_fails()) {
+    pair_.server_options.verification.mode = PeerVerification::kVerify;
+    pair_.server_options.client_trust = trust;
+    pair_.client_options.certificate = revoked;
+    client_context_ = Context::Client(pair_.client_options).value();
+  } else {
+    pair_.client_options.trust = trust;
+    pair_.server_options.certificates = {revoked};
+    server_context_ = Context::Server(pair_.server_options).value();
+  }
+  size_t made = 0;
+  bool happened = true;
+  for (uint64_t first = 1; happened; ++first) {
+    ASSERT_LT(first, kEnough);
+    absl::StatusOr<Context> context = absl::UnknownError("");
+    {
+      AllocationFailure failure(first, 1);
+      context = server_fails() ? Context::Server(pair_.server_options)
+                               : Context::Client(pair_.client_options);
+      happened = failure.happened();
+    }
+    if (!context.ok()) {
+      EXPECT_TRUE(happened) << context.status();
+      continue;
+    }
+    ++made;
+    (server_fails() ? server_context_ : client_context_) = *std::move(context);
+    EXPECT_FALSE(Handshake(kEnough, 1));
+    const EngineSide& judge = server_fails() ? pair_.server : pair_.client;
+    ASSERT_EQ(judge.state(), EngineState::kFailed) << first;
+    const std::optional<ErrorDetail> detail =
+        GetErrorDetail(judge.engine->error());
+    ASSERT_TRUE(detail.has_value() && !detail->verification_errors.empty());
+    EXPECT_EQ(detail->verification_errors[0].code,
+              VerificationErrorCode::kRevoked);
+  }
+  EXPECT_GT(made, 0U);
+}
+
 // Nobody is let in because he could not be looked at.
 class RefusalTest : public MemoryExhaustionTest {
  protected:

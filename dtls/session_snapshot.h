@@ -41,11 +41,7 @@ struct SessionSnapshot {
   absl::Status error = {};
 
   // Before the end of its handshake.
-  bool half_open() const {
-    return state == EngineState::kNotStarted ||
-           state == EngineState::kHandshaking ||
-           state == EngineState::kVerificationFailed;
-  }
+  bool half_open() const { return IsHalfOpen(state); }
 };
 
 // Parses the certificates. Empty without any.

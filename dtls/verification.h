@@ -51,6 +51,20 @@ enum class PeerVerification : uint8_t {
 // "auto", "none", "query", "verify_if_given", "verify".
 absl::string_view PeerVerificationName(PeerVerification mode);
 
+// Whether what is wrong with a peer's certificate ends the handshake.
+constexpr bool RefusesUnverified(PeerVerification mode) {
+  switch (mode) {
+    case PeerVerification::kVerifyIfGiven:
+    case PeerVerification::kVerify:
+      return true;
+    case PeerVerification::kAuto:  // Of a context, it has become another.
+    case PeerVerification::kNone:
+    case PeerVerification::kQuery:
+      break;
+  }
+  return false;
+}
+
 // An error that does not count.
 struct IgnoredError {
   VerificationErrorCode code = VerificationErrorCode::kUnspecified;
@@ -106,26 +120,31 @@ struct PeerIdentity {
 class VerificationVerdict {
  public:
   // It may pass, whatever `PeerIdentity::errors` says.
-  static VerificationVerdict Accept() { return VerificationVerdict(kAccept); }
+  static VerificationVerdict Accept() {
+    return VerificationVerdict(Kind::kAccept);
+  }
   // It may not. The status that the handshake ends with (kPermissionDenied)
   // says `reason`; the peer gets the TLS alert `alert`, by default
   // access_denied.
   static VerificationVerdict Reject(std::string reason, uint8_t alert = 49) {
-    VerificationVerdict verdict(kReject);
+    VerificationVerdict verdict(Kind::kReject);
     verdict.reason_ = std::move(reason);
     verdict.alert_ = alert;
     return verdict;
   }
   // As the library found: errors count as the mode says.
-  static VerificationVerdict AsFound() { return VerificationVerdict(kAsFound); }
+  static VerificationVerdict AsFound() {
+    return VerificationVerdict(Kind::kAsFound);
+  }
 
-  bool accepts() const { return kind_ == kAccept; }
-  bool rejects() const { return kind_ == kReject; }
+  enum class Kind : uint8_t { kAccept, kReject, kAsFound };
+  Kind kind() const { return kind_; }
+  bool accepts() const { return kind_ == Kind::kAccept; }
+  bool rejects() const { return kind_ == Kind::kReject; }
   const std::string& reason() const { return reason_; }
   uint8_t alert() const { return alert_; }
 
  private:
-  enum Kind : uint8_t { kAccept, kReject, kAsFound };
   explicit VerificationVerdict(Kind kind) : kind_(kind) {}
 
   Kind kind_;

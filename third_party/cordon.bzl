@@ -13,6 +13,9 @@ _COPTS = [
     "-Wshadow",
     "-Woverloaded-virtual",
     "-Wimplicit-fallthrough",
+    # A new value of a verdict, a state or a result compiles nowhere until each
+    # switch over it has decided what it means.
+    "-Wswitch-enum",
     "-Werror",
 ]
 

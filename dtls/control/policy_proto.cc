@@ -20,7 +20,8 @@ namespace {
 namespace v1 = ::cordon::control::v1;
 
 absl::StatusOr<PeerVerification> ModeOf(v1::Policy::ClientCertificate mode) {
-  switch (mode) {
+  // A client of another version may send any number.
+  switch (static_cast<int>(mode)) {
     case v1::Policy::NONE:
       return PeerVerification::kNone;
     case v1::Policy::QUERY:

@@ -25,7 +25,8 @@ namespace v1 = ::cordon::control::v1;
 using Key = std::array<uint64_t, 4>;
 
 Key KeyOf(const SessionSnapshot& s, v1::SessionOrder order) {
-  switch (order) {
+  // A client of another version may send any number.
+  switch (static_cast<int>(order)) {
     case v1::SESSION_ORDER_TRAFFIC:
       return {~(s.statistics.bytes_received + s.statistics.bytes_sent), s.id};
     case v1::SESSION_ORDER_IDLE:

@@ -4,6 +4,7 @@
 #include <openssl/ssl.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "ssl/internal.h"
 
@@ -118,9 +119,13 @@ void AwaitAnswerTo(SSL* ssl, const SentHello& hello, uint64_t next_record) {
   if (!ok) ERR_clear_error();
 }
 
-void ClearSrtpProfiles(SSL* ssl) {
-  Inside(ssl)->config->srtp_profiles.reset(
+bool ClearSrtpProfiles(SSL* ssl) {
+  bssl::UniquePtr<STACK_OF(SRTP_PROTECTION_PROFILE)> none(
       sk_SRTP_PROTECTION_PROFILE_new_null());
+  // Without a list of its own a session takes the context's.
+  if (none == nullptr) return false;
+  Inside(ssl)->config->srtp_profiles = std::move(none);
+  return true;
 }
 
 OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
@@ -146,10 +151,12 @@ OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
     case bssl::ssl_open_record_discard:
     case bssl::ssl_open_record_partial:
       return OpenResult::kDiscarded;
-    default:
-      ERR_clear_error();
-      return OpenResult::kFailed;
+    case bssl::ssl_open_record_close_notify:
+    case bssl::ssl_open_record_error:
+      break;
   }
+  ERR_clear_error();
+  return OpenResult::kFailed;
 }
 
 DiscardReason ReasonOfDiscard(SSL* ssl, const RecordView& record) {

@@ -47,8 +47,9 @@ uint64_t NextPlainRecord(const SSL* ssl);
 // two must have the same settings.
 void AwaitAnswerTo(SSL* ssl, const SentHello& hello, uint64_t next_record);
 
-// The `ssl` negotiates no SRTP profile, whatever its context has.
-void ClearSrtpProfiles(SSL* ssl);
+// The `ssl` negotiates no SRTP profile, whatever its context has. False if
+// there is no memory for that.
+[[nodiscard]] bool ClearSrtpProfiles(SSL* ssl);
 
 enum class OpenResult {
   kOpened,     // `*plaintext` is a part of the record, decrypted in place

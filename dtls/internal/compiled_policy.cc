@@ -79,9 +79,36 @@ absl::Status CheckTolerable(VerificationErrorCode code) {
       return absl::InvalidArgumentError(
           "say which error is tolerated, \"expired\" for one; "
           "\"unspecified\" would be too many");
-    default:
-      return absl::OkStatus();
+    case VerificationErrorCode::kNoPeerCertificate:
+    case VerificationErrorCode::kUnableToGetIssuer:
+    case VerificationErrorCode::kUnableToGetLocalIssuer:
+    case VerificationErrorCode::kUnableToVerifyFirst:
+    case VerificationErrorCode::kSelfSigned:
+    case VerificationErrorCode::kSelfSignedInChain:
+    case VerificationErrorCode::kUnableToDecryptSignature:
+    case VerificationErrorCode::kUnableToDecodeIssuerKey:
+    case VerificationErrorCode::kSignatureInvalid:
+    case VerificationErrorCode::kNotYetValid:
+    case VerificationErrorCode::kExpired:
+    case VerificationErrorCode::kInvalidNotBefore:
+    case VerificationErrorCode::kInvalidNotAfter:
+    case VerificationErrorCode::kRevoked:
+    case VerificationErrorCode::kCrlUnavailable:
+    case VerificationErrorCode::kCrlInvalid:
+    case VerificationErrorCode::kInvalidCa:
+    case VerificationErrorCode::kPathTooLong:
+    case VerificationErrorCode::kInvalidPurpose:
+    case VerificationErrorCode::kNotTrusted:
+    case VerificationErrorCode::kRejected:
+    case VerificationErrorCode::kSubjectIssuerMismatch:
+    case VerificationErrorCode::kAuthorityKeyMismatch:
+    case VerificationErrorCode::kHostNameMismatch:
+    case VerificationErrorCode::kWeakKey:
+    case VerificationErrorCode::kWeakSignature:
+    case VerificationErrorCode::kBlocked:
+      break;
   }
+  return absl::OkStatus();
 }
 
 VerificationError ErrorOf(VerificationErrorCode code, const PeerIdentity& peer,
@@ -131,9 +158,7 @@ absl::Status CompiledPolicy::Init() {
     return Bad("client_certificate",
                "say NONE, QUERY, REQUEST or REQUIRE: there is no default");
   }
-  const bool strict = p.client_certificate == PeerVerification::kVerify ||
-                      p.client_certificate == PeerVerification::kVerifyIfGiven;
-  if (strict && p.trust.empty()) {
+  if (RefusesUnverified(p.client_certificate) && p.trust.empty()) {
     return Bad("trust",
                "client certificates are verified, but nobody is trusted: give "
                "trust.pem or trust.system");
@@ -211,16 +236,9 @@ bool CompiledPolicy::ApplyTo(SSL* ssl) const {
                                  rules_digest_.size()) != 1) {
     return false;
   }
-  bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> names(sk_CRYPTO_BUFFER_new_null());
+  bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> names =
+      NameStack(verifier_.front().anchor_names());
   if (names == nullptr) return false;
-  for (const std::string& name : verifier_.front().anchor_names()) {
-    bssl::UniquePtr<CRYPTO_BUFFER> buffer(CRYPTO_BUFFER_new(
-        reinterpret_cast<const uint8_t*>(name.data()), name.size(), nullptr));
-    if (buffer == nullptr ||
-        !bssl::PushToStack(names.get(), std::move(buffer))) {
-      return false;
-    }
-  }
   SSL_set0_client_CAs(ssl, names.release());
   return true;
 }
@@ -293,10 +311,7 @@ std::vector<VerificationError> CompiledPolicy::JudgeSession(
     }
     return {NoCertificateError()};
   }
-  if (policy_.client_certificate != PeerVerification::kVerify &&
-      policy_.client_certificate != PeerVerification::kVerifyIfGiven) {
-    return {};
-  }
+  if (!RefusesUnverified(policy_.client_certificate)) return {};
   PeerVerifier::Demands demands;
   demands.max_chain_depth = policy_.max_chain_depth;
   demands.now = now;

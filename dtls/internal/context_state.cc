@@ -146,11 +146,16 @@ absl::Status ContextState::Init(const ProtocolOptions& options,
   key_log_ = options.key_log;
   context_.reset(SSL_CTX_new(DTLS_method()));
   SSL_CTX* ctx = context_.get();
-  if (ctx == nullptr || SSL_CTX_set_ex_data(ctx, ContextIndex(), this) != 1) {
+  if (ctx == nullptr || ContextIndex() < 0 ||
+      SSL_CTX_set_ex_data(ctx, ContextIndex(), this) != 1) {
+    ERR_clear_error();
     return absl::ResourceExhaustedError("out of memory");
   }
-  SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION);
-  SSL_CTX_set_max_proto_version(ctx, DTLS1_2_VERSION);
+  if (SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION) != 1 ||
+      SSL_CTX_set_max_proto_version(ctx, DTLS1_2_VERSION) != 1) {
+    ERR_clear_error();
+    return absl::InternalError("BoringSSL does not speak DTLS 1.2");
+  }
   SSL_CTX_set_options(ctx, SSL_OP_NO_QUERY_MTU);
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
 
@@ -159,15 +164,21 @@ absl::Status ContextState::Init(const ProtocolOptions& options,
   status.Update(SetGroups(target, options.groups));
   status.Update(SetSrtpProfiles(target, options.srtp_profiles));
   if (!status.ok()) return status;
-  SSL_CTX_set_verify_algorithm_prefs(ctx, kSignatureAlgorithms.data(),
-                                     kSignatureAlgorithms.size());
-  SSL_CTX_set_signing_algorithm_prefs(ctx, kSignatureAlgorithms.data(),
-                                      kSignatureAlgorithms.size());
+  if (SSL_CTX_set_verify_algorithm_prefs(ctx, kSignatureAlgorithms.data(),
+                                         kSignatureAlgorithms.size()) != 1 ||
+      SSL_CTX_set_signing_algorithm_prefs(ctx, kSignatureAlgorithms.data(),
+                                          kSignatureAlgorithms.size()) != 1) {
+    ERR_clear_error();
+    return absl::ResourceExhaustedError("out of memory");
+  }
 
   absl::StatusOr<std::vector<uint8_t>> wire = AlpnWire(options.alpn);
   if (!wire.ok()) return wire.status();
   alpn_wire_ = *std::move(wire);
-  InstallCallbacks(ctx, *this);
+  if (!InstallCallbacks(ctx, *this)) {
+    ERR_clear_error();
+    return absl::ResourceExhaustedError("out of memory");
+  }
   return absl::OkStatus();
 }
 
@@ -222,7 +233,9 @@ absl::Status ContextState::InitResumption(const ServerOptions& options) {
   if (options.session_tickets) {
     ticket_keys_ = std::make_unique<TicketKeys>(WallNow());
     if (!secret.empty()) ticket_keys_->Rotate(secret, WallNow());
-    SSL_CTX_set_tlsext_ticket_key_cb(ctx, TicketKey);
+    if (SSL_CTX_set_tlsext_ticket_key_cb(ctx, TicketKey) != 1) {
+      return absl::ResourceExhaustedError("out of memory");
+    }
   }
   // A session that was begun under other rules is not resumed.
   const std::string rules =
@@ -232,7 +245,10 @@ absl::Status ContextState::InitResumption(const ServerOptions& options) {
   std::array<uint8_t, SHA256_DIGEST_LENGTH> digest;
   SHA256(reinterpret_cast<const uint8_t*>(rules.data()), rules.size(),
          digest.data());
-  SSL_CTX_set_session_id_context(ctx, digest.data(), digest.size());
+  if (SSL_CTX_set_session_id_context(ctx, digest.data(), digest.size()) != 1) {
+    ERR_clear_error();
+    return absl::ResourceExhaustedError("out of memory");
+  }
   return absl::OkStatus();
 }
 
@@ -292,15 +308,13 @@ absl::StatusOr<std::shared_ptr<ContextState>> ContextState::Server(
     ERR_clear_error();
     return absl::ResourceExhaustedError("out of memory");
   }
-  const PeerVerification mode = state->verification_mode_;
-  if ((mode == PeerVerification::kVerify ||
-       mode == PeerVerification::kVerifyIfGiven) &&
+  if (RefusesUnverified(state->verification_mode_) &&
       options.client_trust.empty()) {
     return absl::InvalidArgumentError(
         "client certificates are verified, but client_trust says of nobody "
         "that he may issue them");
   }
-  state->policy_.client_certificate = mode;
+  state->policy_.client_certificate = state->verification_mode_;
   state->policy_.trust = options.client_trust;
   state->policy_.max_chain_depth = state->max_chain_depth_;
   state->policy_.blocked = options.verification.blocked;
@@ -309,13 +323,9 @@ absl::StatusOr<std::shared_ptr<ContextState>> ContextState::Server(
       state->policy_.tolerated.push_back({.error = error.code});
     }
   }
-  bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> names(sk_CRYPTO_BUFFER_new_null());
-  for (const std::string& name : state->verifier_->anchor_names()) {
-    bssl::PushToStack(names.get(),
-                      bssl::UniquePtr<CRYPTO_BUFFER>(CRYPTO_BUFFER_new(
-                          reinterpret_cast<const uint8_t*>(name.data()),
-                          name.size(), nullptr)));
-  }
+  bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> names =
+      NameStack(state->verifier_->anchor_names());
+  if (names == nullptr) return absl::ResourceExhaustedError("out of memory");
   SSL_CTX_set0_client_CAs(ctx, names.release());
   return state;
 }

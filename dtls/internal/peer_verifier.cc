@@ -216,15 +216,23 @@ void JudgeChain(const STACK_OF(X509) * chain, int max_depth,
   }
 }
 
+absl::Status OutOfMemory() {
+  return absl::ResourceExhaustedError("out of memory for the trust anchors");
+}
+
 absl::Status AddCrls(const std::string& pem, X509_STORE* store) {
   bssl::UniquePtr<BIO> bio(
       BIO_new_mem_buf(pem.data(), static_cast<ossl_ssize_t>(pem.size())));
+  if (bio == nullptr) return OutOfMemory();
   int count = 0;
   while (true) {
     bssl::UniquePtr<X509_CRL> crl(
         PEM_read_bio_X509_CRL(bio.get(), nullptr, nullptr, nullptr));
     if (crl == nullptr) break;
-    X509_STORE_add_crl(store, crl.get());
+    if (X509_STORE_add_crl(store, crl.get()) != 1) {
+      ERR_clear_error();
+      return OutOfMemory();
+    }
     ++count;
   }
   const uint32_t error = ERR_peek_last_error();
@@ -238,6 +246,21 @@ absl::Status AddCrls(const std::string& pem, X509_STORE* store) {
 }
 
 }  // namespace
+
+bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> NameStack(
+    const std::vector<std::string>& names) {
+  bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> stack(sk_CRYPTO_BUFFER_new_null());
+  if (stack == nullptr) return nullptr;
+  for (const std::string& name : names) {
+    bssl::UniquePtr<CRYPTO_BUFFER> buffer(CRYPTO_BUFFER_new(
+        reinterpret_cast<const uint8_t*>(name.data()), name.size(), nullptr));
+    if (buffer == nullptr ||
+        !bssl::PushToStack(stack.get(), std::move(buffer))) {
+      return nullptr;
+    }
+  }
+  return stack;
+}
 
 absl::Status CheckChainDepth(int depth) {
   if (depth >= 0 && depth <= 100) return absl::OkStatus();
@@ -256,6 +279,7 @@ absl::StatusOr<std::vector<bssl::UniquePtr<X509>>> ParseCertificates(
     absl::string_view pem, absl::string_view what) {
   bssl::UniquePtr<BIO> bio(
       BIO_new_mem_buf(pem.data(), static_cast<ossl_ssize_t>(pem.size())));
+  if (bio == nullptr) return OutOfMemory();
   std::vector<bssl::UniquePtr<X509>> certificates;
   while (true) {
     bssl::UniquePtr<X509> certificate(
@@ -293,20 +317,23 @@ absl::StatusOr<PeerVerifier> PeerVerifier::Create(
     verifier.blocked_.insert(*std::move(fingerprint));
   }
   verifier.store_.reset(X509_STORE_new());
+  if (verifier.store_ == nullptr) return OutOfMemory();
   if (!anchors.pem.empty()) {
     absl::StatusOr<std::vector<bssl::UniquePtr<X509>>> certificates =
         ParseCertificates(anchors.pem, "the trust anchors");
     if (!certificates.ok()) return certificates.status();
     for (const bssl::UniquePtr<X509>& certificate : *certificates) {
-      X509_STORE_add_cert(verifier.store_.get(), certificate.get());
       uint8_t* der = nullptr;
       const int size =
           i2d_X509_NAME(X509_get_subject_name(certificate.get()), &der);
-      if (size > 0) {
-        verifier.anchor_names_.emplace_back(reinterpret_cast<char*>(der),
-                                            static_cast<size_t>(size));
-        OPENSSL_free(der);
+      const bssl::UniquePtr<uint8_t> owned(der);
+      if (size < 0 ||
+          X509_STORE_add_cert(verifier.store_.get(), certificate.get()) != 1) {
+        ERR_clear_error();
+        return OutOfMemory();
       }
+      verifier.anchor_names_.emplace_back(reinterpret_cast<char*>(der),
+                                          static_cast<size_t>(size));
     }
   }
   if (anchors.system) {
@@ -329,8 +356,10 @@ absl::StatusOr<PeerVerifier> PeerVerifier::Create(
     }
     flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
   }
-  X509_VERIFY_PARAM_set_flags(X509_STORE_get0_param(verifier.store_.get()),
-                              flags);
+  if (X509_VERIFY_PARAM_set_flags(X509_STORE_get0_param(verifier.store_.get()),
+                                  flags) != 1) {
+    return OutOfMemory();
+  }
   // What they say is read now: whether they are good for anything is decided
   // once, and memory may be short when a peer comes.
   const STACK_OF(X509_OBJECT)* objects =
@@ -439,9 +468,24 @@ uint8_t AlertFor(const VerificationError& error) {
       return SSL_AD_ACCESS_DENIED;
     case VerificationErrorCode::kPskNotAllowed:
       return SSL_AD_UNKNOWN_PSK_IDENTITY;
-    default:
-      return SSL_AD_BAD_CERTIFICATE;
+    case VerificationErrorCode::kUnspecified:
+    case VerificationErrorCode::kUnableToDecryptSignature:
+    case VerificationErrorCode::kUnableToDecodeIssuerKey:
+    case VerificationErrorCode::kSignatureInvalid:
+    case VerificationErrorCode::kInvalidNotBefore:
+    case VerificationErrorCode::kInvalidNotAfter:
+    case VerificationErrorCode::kCrlUnavailable:
+    case VerificationErrorCode::kCrlInvalid:
+    case VerificationErrorCode::kInvalidCa:
+    case VerificationErrorCode::kPathTooLong:
+    case VerificationErrorCode::kSubjectIssuerMismatch:
+    case VerificationErrorCode::kAuthorityKeyMismatch:
+    case VerificationErrorCode::kHostNameMismatch:
+    case VerificationErrorCode::kWeakKey:
+    case VerificationErrorCode::kWeakSignature:
+      break;
   }
+  return SSL_AD_BAD_CERTIFICATE;
 }
 
 }  // namespace cordon::dtls::internal

@@ -62,6 +62,10 @@ class PeerVerifier {
   std::vector<std::string> anchor_names_;
 };
 
+// The names in DER as BoringSSL takes them; null if there is no memory.
+bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> NameStack(
+    const std::vector<std::string>& names);
+
 // kInvalidArgument unless `depth` is one for `Demands::max_chain_depth`.
 absl::Status CheckChainDepth(int depth);
 

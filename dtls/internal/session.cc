@@ -208,9 +208,7 @@ void Session::Update() {
       owner_->OnHandshakeEnded(*this, how);
     }
   }
-  SetHalfOpen(state == EngineState::kNotStarted ||
-              state == EngineState::kHandshaking ||
-              state == EngineState::kVerificationFailed);
+  SetHalfOpen(IsHalfOpen(state));
   owner_->OnStateChanged(*this);
   handshakers_.WakeAll();
   receivers_.WakeAll();
@@ -252,9 +250,12 @@ absl::Status Session::NotEstablished() const {
           "the session is not established: its peer could not be verified");
     case EngineState::kClosed:
       return absl::FailedPreconditionError("the session was closed");
-    default:
-      return engine_->error();
+    case EngineState::kConnected:
+    case EngineState::kPeerClosed:
+    case EngineState::kFailed:
+      break;
   }
+  return engine_->error();
 }
 
 // To `kHandshaking`, with a new session if there was one.
@@ -294,7 +295,10 @@ net::Task<absl::Status> Session::Handshake() {
       co_return absl::FailedPreconditionError(
           "the handshake rests because the peer could not be verified: resume "
           "or abort it");
-    default:
+    case EngineState::kNotStarted:
+    case EngineState::kPeerClosed:
+    case EngineState::kClosed:
+    case EngineState::kFailed:
       if (over_) {
         co_return engine_->state() == EngineState::kFailed
             ? engine_->error()
@@ -319,7 +323,10 @@ net::Task<absl::Status> Session::AwaitHandshake() {
     case EngineState::kPeerClosed:
       if (established_) co_return absl::OkStatus();
       break;
-    default:
+    case EngineState::kConnected:  // `error` is OK.
+    case EngineState::kHandshaking:
+    case EngineState::kVerificationFailed:
+    case EngineState::kFailed:
       break;
   }
   co_return engine_->error();

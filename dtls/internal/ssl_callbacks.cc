@@ -188,8 +188,7 @@ void JudgePeer(const SSL* ssl, HandshakeNotes* notes) {
       }
     }
   }
-  const bool strict = notes->mode == PeerVerification::kVerify ||
-                      notes->mode == PeerVerification::kVerifyIfGiven;
+  const bool strict = RefusesUnverified(notes->mode);
   if (!found.refusals.empty() && strict) {
     notes->refusal = found.refusals.front().message;
     notes->reject_alert = AlertFor(found.refusals.front());
@@ -223,14 +222,16 @@ ssl_verify_result_t VerifyCallback(SSL* ssl, uint8_t* out_alert) {
     case Verdict::kRejected:
       *out_alert = notes->reject_alert;
       return ssl_verify_invalid;
-    default:
-      return ssl_verify_retry;
+    case Verdict::kNone:
+    case Verdict::kPending:
+      break;
   }
+  return ssl_verify_retry;
 }
 
-void InstallCallbacks(SSL_CTX* ctx, const ContextState& state) {
+bool InstallCallbacks(SSL_CTX* ctx, const ContextState& state) {
   // The first call needs memory, which may be short later.
-  NotesIndex();
+  if (NotesIndex() < 0) return false;
   SSL_CTX_set_current_time_cb(ctx, CurrentTime);
   SSL_CTX_set_info_callback(ctx, Info);
   SSL_CTX_set_cert_cb(ctx, ProvideCertificate, nullptr);
@@ -242,12 +243,15 @@ void InstallCallbacks(SSL_CTX* ctx, const ContextState& state) {
     if (state.has_client_psk()) {
       SSL_CTX_set_psk_client_callback(ctx, ClientPsk);
     }
-    if (!state.alpn_wire().empty()) {
-      SSL_CTX_set_alpn_protos(ctx, state.alpn_wire().data(),
-                              state.alpn_wire().size());
+    // It answers 0 for success.
+    if (!state.alpn_wire().empty() &&
+        SSL_CTX_set_alpn_protos(ctx, state.alpn_wire().data(),
+                                state.alpn_wire().size()) != 0) {
+      return false;
     }
     SSL_CTX_set_reverify_on_resume(ctx, 1);
   }
+  return true;
 }
 
 }  // namespace cordon::dtls::internal

@@ -78,7 +78,8 @@ struct HandshakeNotes {
 // `notes` must outlive `ssl`. False if there is no memory for it.
 bool AttachNotes(SSL* ssl, HandshakeNotes* notes);
 
-void InstallCallbacks(SSL_CTX* ctx, const ContextState& state);
+// False if there is no memory for them.
+[[nodiscard]] bool InstallCallbacks(SSL_CTX* ctx, const ContextState& state);
 // For SSL_CTX_set_tlsext_ticket_key_cb.
 int TicketKey(SSL* ssl, uint8_t* name, uint8_t* iv, EVP_CIPHER_CTX* cipher,
               HMAC_CTX* hmac, int encrypt);

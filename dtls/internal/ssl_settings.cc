@@ -68,6 +68,10 @@ absl::StatusOr<LoadedCertificate> LoadForUse(const Certificate& certificate,
   bssl::UniquePtr<BIO> bio(
       BIO_new_mem_buf(certificate.key_pem.data(),
                       static_cast<ossl_ssize_t>(certificate.key_pem.size())));
+  if (bio == nullptr) {
+    return absl::ResourceExhaustedError(
+        absl::StrCat("out of memory for ", what));
+  }
   // Never asks on a terminal.
   auto give_password = [](char* out, int size, int, void* from) {
     const auto& password = *static_cast<const std::string*>(from);

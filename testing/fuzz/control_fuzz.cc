@@ -68,18 +68,11 @@ bool NamesAField(absl::string_view message) {
 }
 
 void CheckStatus(const absl::Status& status) {
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-    case absl::StatusCode::kAborted:
-    case absl::StatusCode::kFailedPrecondition:
-    case absl::StatusCode::kNotFound:
-      return;
-    case absl::StatusCode::kInvalidArgument:
-      Require(NamesAField(status.message()), status.ToString());
-      return;
-    default:
-      Require(false, status.ToString());
-  }
+  Require(
+      status.ok() || absl::IsAborted(status) ||
+          absl::IsFailedPrecondition(status) || absl::IsNotFound(status) ||
+          (absl::IsInvalidArgument(status) && NamesAField(status.message())),
+      status.ToString());
 }
 
 class Service {

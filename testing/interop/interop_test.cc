@@ -77,9 +77,12 @@ INSTANTIATE_TEST_SUITE_P(Keys, InteropTest,
                                return "Rsa";
                              case KeyType::kEd25519:
                                return "Ed25519";
-                             default:
-                               return "Ecdsa";
+                             case KeyType::kEcdsaP256:
+                             case KeyType::kEcdsaP384:
+                             case KeyType::kRsa1024:
+                               break;
                            }
+                           return "Ecdsa";
                          });
 
 TEST_P(InteropTest, OpensslClient) {

@@ -37,9 +37,12 @@ absl::string_view OperationsOf(Workload workload) {
       return "sessions";
     case Workload::kHello:
       return "HelloVerifyRequests";
-    default:
-      return "echoes";
+    case Workload::kEcho:
+    case Workload::kPaced:
+    case Workload::kBulk:
+      break;
   }
+  return "echoes";
 }
 
 void AddUsage(absl::string_view label, const Measurement& m,

@@ -1,5 +1,7 @@
 #include "cordon/tools/cordonctl/exit_code.h"
 
+#include <utility>
+
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
@@ -34,7 +36,8 @@ absl::Status LocalError(absl::string_view message) {
 absl::Status FromServer(const grpc::Status& status, absl::string_view target) {
   if (status.ok()) return absl::OkStatus();
   const std::string said = Printable(status.error_message());
-  switch (status.error_code()) {
+  // A server of another version may send any number.
+  switch (static_cast<int>(status.error_code())) {
     case grpc::StatusCode::UNAVAILABLE:
     // We cancel nothing ourselves: the server did, since it ends.
     case grpc::StatusCode::CANCELLED:
@@ -63,26 +66,22 @@ absl::Status FromServer(const grpc::Status& status, absl::string_view target) {
 
 ExitCode ExitCodeOf(const absl::Status& status) {
   if (status.GetPayload(kUsage).has_value()) return kExitUsage;
-  switch (status.code()) {
-    case absl::StatusCode::kOk:
-      return kExitOk;
-    case absl::StatusCode::kUnavailable:
-      return kExitUnreachable;
-    case absl::StatusCode::kPermissionDenied:
-    case absl::StatusCode::kUnauthenticated:
-      return kExitPermissionDenied;
-    case absl::StatusCode::kNotFound:
-      return kExitNotFound;
-    case absl::StatusCode::kAborted:
-      return kExitAborted;
-    case absl::StatusCode::kInvalidArgument:
-    case absl::StatusCode::kOutOfRange:
-      return kExitInvalidInput;
-    case absl::StatusCode::kDeadlineExceeded:
-      return kExitTimeout;
-    default:
-      return kExitError;
+  // Abseil may have more codes one day.
+  static constexpr std::pair<absl::StatusCode, ExitCode> kCodes[] = {
+      {absl::StatusCode::kOk, kExitOk},
+      {absl::StatusCode::kUnavailable, kExitUnreachable},
+      {absl::StatusCode::kPermissionDenied, kExitPermissionDenied},
+      {absl::StatusCode::kUnauthenticated, kExitPermissionDenied},
+      {absl::StatusCode::kNotFound, kExitNotFound},
+      {absl::StatusCode::kAborted, kExitAborted},
+      {absl::StatusCode::kInvalidArgument, kExitInvalidInput},
+      {absl::StatusCode::kOutOfRange, kExitInvalidInput},
+      {absl::StatusCode::kDeadlineExceeded, kExitTimeout},
+  };
+  for (const auto& [code, exit_code] : kCodes) {
+    if (code == status.code()) return exit_code;
   }
+  return kExitError;
 }
 
 std::string ErrorLine(const absl::Status& status) {

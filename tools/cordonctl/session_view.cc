@@ -18,7 +18,8 @@ using control::v1::Session;
 using control::v1::SessionEvent;
 
 Colour ColourOf(control::v1::SessionState state) {
-  switch (state) {
+  // A server of another version may send any number.
+  switch (static_cast<int>(state)) {
     case control::v1::SESSION_STATE_CONNECTED:
       return Colour::kGreen;
     case control::v1::SESSION_STATE_FAILED:
@@ -135,7 +136,7 @@ void AddTraffic(const control::v1::Traffic& traffic, Fields* fields) {
 }
 
 std::pair<const char*, Colour> KindOf(SessionEvent::Kind kind) {
-  switch (kind) {
+  switch (static_cast<int>(kind)) {
     case SessionEvent::PRESENT:
       return {"PRESENT", Colour::kDim};
     case SessionEvent::OPENED:
