@@ -255,7 +255,8 @@ TEST_P(MemoryExhaustionTest, AContextIsMadeWholeOrNotAtAll) {
         GetErrorDetail(judge.engine->error());
     ASSERT_TRUE(detail.has_value() && !detail->verification_errors.empty());
     EXPECT_EQ(detail->verification_errors[0].code,
-              VerificationErrorCode::kRevoked);
+              VerificationErrorCode::kRevoked)
+        << first << judge.engine->error();
   }
   EXPECT_GT(made, 0U);
 }

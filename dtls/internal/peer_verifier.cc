@@ -367,7 +367,15 @@ absl::StatusOr<PeerVerifier> PeerVerifier::Create(
   for (size_t i = 0; i < sk_X509_OBJECT_num(objects); ++i) {
     X509* const anchor =
         X509_OBJECT_get0_X509(sk_X509_OBJECT_value(objects, i));
-    if (anchor != nullptr) X509_check_purpose(anchor, -1, 0);
+    if (anchor == nullptr || X509_check_purpose(anchor, -1, 0) == 1) continue;
+    // One that is good for nothing lets nobody pass, as long as it is there;
+    // one for which there was no memory would be taken for it.
+    for (uint32_t e = ERR_get_error(); e != 0; e = ERR_get_error()) {
+      if (ERR_GET_REASON(e) == ERR_R_MALLOC_FAILURE) {
+        ERR_clear_error();
+        return OutOfMemory();
+      }
+    }
   }
   ERR_clear_error();
   return verifier;
