@@ -97,6 +97,10 @@ absl::Status Engine::Init() {
     mtu_ = std::clamp(options_.path_mtu, kMinMtu, mtu_);
   }
   ssl_ = std::move(made);
+  // Its keys are new ones.
+  usage_ = internal::KeyUsage();
+  received_ = internal::ReplayWindow(session_options().replay_window);
+  offered_.reset();
   ApplyMtu();
   return absl::OkStatus();
 }

@@ -102,6 +102,7 @@ bool Engine::RestsBefore(const internal::HandshakeMessage& message) {
     return false;
   }
   wanted_psk_ = std::move(identity);
+  ++question_;
   return true;
 }
 
@@ -118,6 +119,7 @@ void Engine::ReceiveWhileResting(const internal::RecordView& view,
 void Engine::OnVerdictPending() {
   if (notes_.ask_application) {
     verdict_wanted_ = true;
+    ++question_;
     return;
   }
   state_ = EngineState::kVerificationFailed;
@@ -162,7 +164,7 @@ absl::Status Engine::ResumeHandshake(absl::Span<const IgnoredError> ignored,
   std::vector<VerificationError> left =
       NotIgnored(NotIgnored(notes_.errors, notes_.ignored), ignored);
   if (!left.empty()) return VerificationStatus(left, RefusalAlert());
-  Call call(&output_, output, now);
+  Call call(*this, output);
   const uint64_t datagrams_before =
       statistics_.datagrams_sent + statistics_.datagrams_not_sent;
   std::move(notes_.errors.begin(), notes_.errors.end(),
@@ -191,14 +193,14 @@ void Engine::SendRefusal() {
   }
 }
 
-absl::Status Engine::AbortHandshake(absl::Time now, EngineOutput& output) {
+absl::Status Engine::AbortHandshake(absl::Time, EngineOutput& output) {
   if (state_ != EngineState::kHandshaking &&
       state_ != EngineState::kVerificationFailed) {
     return absl::FailedPreconditionError(
         "nothing to abort: no handshake is going on");
   }
   {
-    Call call(&output_, output, now);
+    Call call(*this, output);
     SendRefusal();
   }
   return BeginAnew();
@@ -240,7 +242,7 @@ PeerIdentity Engine::peer_identity() const {
 void Engine::GiveVerdict(const VerificationVerdict& verdict, absl::Time now,
                          EngineOutput& output) {
   if (!verdict_wanted_) return;
-  Call call(&output_, output, now);
+  Call call(*this, output);
   const uint64_t datagrams_before =
       statistics_.datagrams_sent + statistics_.datagrams_not_sent;
   verdict_wanted_ = false;
@@ -276,7 +278,7 @@ void Engine::GiveVerdict(const VerificationVerdict& verdict, absl::Time now,
 void Engine::GivePsk(std::vector<uint8_t> key, absl::Time now,
                      EngineOutput& output) {
   if (!wanted_psk_.has_value()) return;
-  Call call(&output_, output, now);
+  Call call(*this, output);
   const uint64_t datagrams_before =
       statistics_.datagrams_sent + statistics_.datagrams_not_sent;
   notes_.psk = {*std::exchange(wanted_psk_, std::nullopt), std::move(key)};

@@ -212,6 +212,7 @@ class Listener::Core final : public internal::SessionOwner,
     statistics.reassembly_bytes = admission_.reassembly().used();
     statistics.dropped_max_reassembly_bytes =
         admission_.reassembly().refusals();
+    statistics.session_ids = context_.session_ids();
     return statistics;
   }
 
@@ -363,10 +364,8 @@ class Listener::Core final : public internal::SessionOwner,
     auto found = sessions_.find(id);
     if (found == sessions_.end()) return false;
     Session& session = *found->second;
-    if (session.engine().state() == EngineState::kVerificationFailed ||
-        session.engine().verdict_wanted()) {
-      return false;
-    }
+    // It waits for us, not for its peer.
+    if (session.engine().resting()) return false;
     absl::Status why = absl::ResourceExhaustedError(
         "there were too many handshakes, and this one was the oldest");
     SetErrorDetail(&why, {.limit = "max_half_open"});
@@ -390,6 +389,43 @@ class Listener::Core final : public internal::SessionOwner,
            !hello.cookie.empty();
   }
 
+  // `hello`, which may begin a handshake where `known` are, replaces the
+  // handshake that is going on there: whoever began that one is not there any
+  // more. An established session stays until the new handshake is complete.
+  // False: nothing has changed, because the hello has been heard before, was
+  // overtaken by a newer one, or comes too soon. `waiting` is the session that
+  // has been waiting for it, or null.
+  bool MakeWay(const PeerTable::Peer known, const net::Endpoint& peer,
+               bool proven, internal::BegunBy& hello, Session*& waiting) {
+    for (Session* const s : {known.session, known.newcomer}) {
+      if (s != nullptr && !hello.IsNewerThan(s->begun_by())) {
+        ++statistics_.dropped_old_hellos;
+        return false;
+      }
+    }
+    // Each replacement counts as a handshake of this source.
+    if (!admission_.KeepsRate(peer, proven, reactor_.Now())) {
+      ++statistics_.dropped_handshake_rate_per_source;
+      return false;
+    }
+    for (Session* const s : {known.session, known.newcomer}) {
+      if (s != nullptr && s->awaits_hello()) waiting = s;
+    }
+    for (Session* const s : {known.session, known.newcomer}) {
+      if (s == nullptr || s == waiting ||
+          (s == known.session && !s->half_open())) {
+        continue;
+      }
+      if (s->half_open()) ++statistics_.handshakes_superseded;
+      hello.replaced_random = s->begun_by().random;
+      peers_.Remove(*s);
+      s->Supersede();
+      // Nobody is to accept it. If nobody has, it is gone now.
+      accepted_.Remove(*s);
+    }
+    return true;
+  }
+
   // A datagram of a peer without session, or a new hello of one that has one.
   void OnHello(net::Path& path, absl::Span<uint8_t> datagram,
                PeerTable::Peer* known) {
@@ -405,6 +441,7 @@ class Listener::Core final : public internal::SessionOwner,
       ++statistics_.dropped_unknown;
       return;
     }
+    internal::BegunBy begun_by;
     EngineOptions options;
     options.ipv6 = path.peer.is_v6();
     options.ask_for_verdict = options_.verify_peer != nullptr;
@@ -413,10 +450,12 @@ class Listener::Core final : public internal::SessionOwner,
     if (DemandsCookie(path.peer, datagram, known)) {
       std::array<uint8_t, CookieExchange::kReplyBytes> reply;
       const CookieExchange::Result result =
-          cookies_.Process(datagram, path.peer, reactor_.Now(), reply);
+          cookies_.Process(datagram, path.peer,
+                           context_.state()->MomentOf(reactor_.Now()), reply);
       switch (result.verdict) {
         case CookieVerdict::kVerified:
           options.verified_hello = result.record_sequence;
+          begun_by.made = result.made;
           break;
         case CookieVerdict::kReply:
           socket_->Send(path, reply);
@@ -432,19 +471,20 @@ class Listener::Core final : public internal::SessionOwner,
       ++statistics_.dropped_unknown;
       return;
     }
+    std::copy(hello.random.begin(), hello.random.end(),
+              begun_by.random.begin());
     options.policy = PresentPolicy();
     options.idle_timeout = IdleTimeoutOf(limits());
-    if (known != nullptr && known->session->awaits_hello()) {
-      known->session->engine().UsePolicy(std::move(options.policy));
-      known->session->BeginWith(hello.random, options.verified_hello, datagram);
-      return;
-    }
-    // One newcomer at a time.
-    if (known != nullptr && known->newcomer != nullptr) {
-      ++statistics_.dropped_unknown;
-      return;
-    }
     const bool proven = options.verified_hello.has_value();
+    if (known != nullptr) {
+      Session* waiting = nullptr;
+      if (!MakeWay(*known, path.peer, proven, begun_by, waiting)) return;
+      if (waiting != nullptr) {
+        waiting->engine().UsePolicy(std::move(options.policy));
+        waiting->BeginWith(begun_by, options.verified_hello, datagram);
+        return;
+      }
+    }
     if (!admission_.Admit(path.peer, proven, accepted_.size(), reactor_.Now(),
                           [this](uint64_t id) { return GiveWay(id); })) {
       return;
@@ -458,7 +498,7 @@ class Listener::Core final : public internal::SessionOwner,
     }
     auto session = std::make_unique<Session>(reactor_, shared_from_this(), path,
                                              *std::move(engine));
-    session->set_hello_random(hello.random);
+    session->set_begun_by(begun_by);
     session->engine().CountIn(&statistics_.traffic);
     session->CountMemoryIn(&admission_.memory(), &admission_.reassembly());
     sessions_[session->id()] = session.get();

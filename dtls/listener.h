@@ -66,9 +66,9 @@ struct ListenerOptions {
   size_t accept_backlog = 1024;
   // Sessions before the end of their handshake. At the limit the oldest one
   // gives way to a hello with a good cookie, if it has been so for longer than
-  // `half_open_grace` and waits for no verdict; its coroutines get
-  // kResourceExhausted with the limit "max_half_open". Otherwise the hello is
-  // dropped. Established sessions never give way.
+  // `half_open_grace` and waits for nobody's decision or key; its coroutines
+  // get kResourceExhausted with the limit "max_half_open". Otherwise the hello
+  // is dropped. Established sessions never give way.
   size_t max_half_open = 16'384;
   absl::Duration half_open_grace = absl::Seconds(2);
   // Of these, those of peers whose addresses agree in their first bits; a hello

@@ -52,7 +52,8 @@ HandshakeFailure FailureOf(const absl::Status& status) {
   }
   // The service has given it up.
   if (status.ok() || absl::IsCancelled(status) ||
-      detail.limit == "closed_by_admin" || detail.limit == "max_half_open") {
+      detail.limit == "closed_by_admin" || detail.limit == "max_half_open" ||
+      detail.limit == "superseded") {
     return HandshakeFailure::kAborted;
   }
   return HandshakeFailure::kProtocol;

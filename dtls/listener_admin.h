@@ -37,7 +37,7 @@ enum class HandshakeFailure : uint8_t {
   kVerification,  // the peer's certificate cannot be accepted
   kPolicy,        // the policy or the application refused the peer
   kUnknownPsk,    // no pre-shared key for its identity
-  kAborted,       // by the service, or because it is being ended
+  kAborted,       // by the service, because it is being ended, or superseded
   kProtocol,      // nothing in common, or the peer violated the protocol
 };
 inline constexpr size_t kHandshakeFailures = 8;
@@ -78,6 +78,9 @@ struct ListenerStatistics {
   // Sessions that ended because their peer came back with a new one from the
   // same address and port (RFC 6347 section 4.2.8).
   uint64_t sessions_superseded = 0;
+  // Half-open ones that ended because a newer hello, with a good cookie, came
+  // from the same address and port.
+  uint64_t handshakes_superseded = 0;
   // Sessions that ended because their peer had sent nothing for long; see
   // `SessionOptions::idle_timeout`.
   uint64_t sessions_idle = 0;
@@ -99,6 +102,11 @@ struct ListenerStatistics {
   // Hellos from a source that cannot be answered, as port 0 or a multicast
   // address: somebody has forged it.
   uint64_t dropped_bad_source = 0;
+  // Hellos with a good cookie from an address where a newer one has begun a
+  // session or a handshake: repetitions of what came before.
+  uint64_t dropped_old_hellos = 0;
+  // Of the listener's context, and all its listeners together.
+  SessionIdStatistics session_ids = {};
   // Of all sessions, those that have ended and those that are there.
   SessionStatistics traffic = {};
   net::DatagramSocketStatistics socket = {};

@@ -182,6 +182,142 @@ TEST_F(ResumptionTest, ASessionExpires) {
   ExpectResumed(false);
 }
 
+// A process whose machine's clock was set since it began has another steady
+// time than one that began later: tickets go by what both call the time.
+class SetClockResumptionTest : public ResumptionTest,
+                               public ::testing::WithParamInterface<int> {
+ protected:
+  SetClockResumptionTest() {
+    pair_.server_options.session_ticket_secret = std::string(32, 's');
+    pair_.server_options.wall_clock = [this] { return wall_; };
+    pair_.client_options.wall_clock = pair_.server_options.wall_clock;
+  }
+  // The clock was set, and one process does not know.
+  void SetClock() { wall_ += absl::Hours(GetParam()); }
+  void Wait(absl::Duration time) {
+    wall_ += time;
+    pair_.now += time;
+  }
+
+  absl::Time wall_ = VirtualClock::Epoch();
+};
+
+TEST_P(SetClockResumptionTest, AProcessThatBeganLaterTakesTheTicket) {
+  SetClock();
+  const ResumableSession session = First();
+  EXPECT_EQ(session.expires(), wall_ + absl::Hours(2));
+  // Another process, whose steady time is the wall clock's.
+  pair_.now = wall_;
+  MakeContexts();
+  Wait(absl::Minutes(119));
+  Handshake(session);
+  ExpectResumed(true);
+  Wait(absl::Minutes(2));
+  Handshake(session);
+  ExpectResumed(false);
+}
+
+TEST_P(SetClockResumptionTest, ASessionFromBeforeIsResumedIfItsTimeIsRight) {
+  const ResumableSession session = First();
+  SetClock();
+  Handshake(session);
+  ExpectResumed(GetParam() == 1);
+  // Whatever was set: sessions that begin now are resumed.
+  const ResumableSession later = *client_.engine->Session();
+  Wait(absl::Minutes(50));
+  Handshake(later);
+  ExpectResumed(true);
+}
+
+// Also by their ids, which stay in the process.
+TEST_P(SetClockResumptionTest, SessionIdsGoByTheSameTime) {
+  pair_.server_options.session_tickets = false;
+  const ResumableSession session = First();
+  SetClock();
+  Handshake(session);
+  ExpectResumed(GetParam() == 1);
+  const ResumableSession later = *client_.engine->Session();
+  Wait(absl::Minutes(50));
+  Handshake(later);
+  ExpectResumed(true);
+}
+
+INSTANTIATE_TEST_SUITE_P(Hours, SetClockResumptionTest,
+                         ::testing::Values(1, -1, 10, -10, 10'000, -10'000));
+
+// In query mode anybody's certificate is kept with the session: what that takes
+// is limited.
+class SessionIdLimitTest : public ResumptionTest {
+ protected:
+  static constexpr size_t kLongBytes = 50'000;
+
+  SessionIdLimitTest() {
+    pair_.server_options.session_tickets = false;
+    pair_.server_options.verification.mode = PeerVerification::kQuery;
+    pair_.server_options.client_trust = EnginePair::Authority().trust();
+  }
+  ResumableSession FirstOf(const Certificate& client) {
+    pair_.client_options.certificate = client;
+    client_context_.emplace(*Context::Client(pair_.client_options));
+    return First();
+  }
+};
+
+TEST_F(SessionIdLimitTest, ChainsOfStrangersCountInTheirBytes) {
+  pair_.server_options.max_session_id_bytes = 4 * kLongBytes;
+  MakeContexts();
+  const Certificate stranger =
+      SelfSigned({.common_name = "stranger", .padding = kLongBytes});
+  const ResumableSession honest = FirstOf(EnginePair::Authority().Issue(
+      {.common_name = "device", .usage = "clientAuth"}));
+  EXPECT_EQ(server_context_->session_ids().sessions, 1U);
+  EXPECT_LT(server_context_->session_ids().bytes, 2000U);
+  for (uint64_t i = 1; i <= 20; ++i) {
+    const ResumableSession session = FirstOf(stranger);
+    const SessionIdStatistics kept = server_context_->session_ids();
+    EXPECT_LE(kept.bytes, 4 * kLongBytes);
+    EXPECT_LE(kept.sessions, 4U);
+    EXPECT_EQ(kept.sessions + kept.dropped_max_session_id_bytes, i + 1);
+    EXPECT_EQ(kept.dropped_max_session_ids, 0U);
+    // The youngest is there.
+    Handshake(session);
+    ExpectResumed(true);
+    EXPECT_EQ(server_.engine->info().peer_subject, "CN=stranger");
+  }
+  Handshake(honest);
+  ExpectResumed(false);
+}
+
+TEST_F(SessionIdLimitTest, ThereAreNoMoreThanTheyMayBe) {
+  pair_.server_options.max_session_ids = 3;
+  MakeContexts();
+  std::vector<ResumableSession> sessions;
+  for (int i = 0; i < 5; ++i) sessions.push_back(First());
+  EXPECT_EQ(server_context_->session_ids().sessions, 3U);
+  EXPECT_EQ(server_context_->session_ids().dropped_max_session_ids, 2U);
+  for (size_t i = 2; i < sessions.size(); ++i) {
+    Handshake(sessions[i]);
+    ExpectResumed(true);
+  }
+  // A resumed session is not kept once more.
+  EXPECT_EQ(server_context_->session_ids().sessions, 3U);
+  Handshake(sessions[0]);
+  ExpectResumed(false);
+}
+
+// A ticket's session is kept by the client, whatever id it makes up for it.
+TEST_F(SessionIdLimitTest, SessionsWithTicketsAreNotKept) {
+  pair_.server_options.session_tickets = true;
+  MakeContexts();
+  const ResumableSession session = First();
+  for (int i = 0; i < 3; ++i) {
+    Handshake(session);
+    ExpectResumed(true);
+  }
+  EXPECT_EQ(server_context_->session_ids().sessions, 0U);
+  EXPECT_EQ(server_context_->session_ids().bytes, 0U);
+}
+
 // The certificate is judged again, by this connection's name.
 TEST_F(ResumptionTest, AnotherNameIsNotResumedUnseen) {
   const ResumableSession session = First();
@@ -237,7 +373,8 @@ TEST_F(ClientCertificateResumptionTest, TheServerStillKnowsItsClient) {
 
 TEST_F(ClientCertificateResumptionTest, TheServerJudgesItAgain) {
   const ResumableSession session = First();
-  wall_ += absl::Hours(2);
+  // The certificate has expired, the session has not.
+  wall_ += absl::Minutes(90);
   Handshake(session);
   EXPECT_EQ(server_.state(), EngineState::kVerificationFailed);
   ASSERT_FALSE(server_.engine->verification_errors().empty());

@@ -33,7 +33,7 @@ struct SessionSnapshot {
   bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> chain = {};
   // What is wrong and not ignored.
   std::vector<VerificationError> errors = {};
-  // By the machine's clock.
+  // By the wall clock of the session's context, as it is set now.
   absl::Time opened = absl::InfinitePast();
   absl::Time last_activity = absl::InfinitePast();
   SessionStatistics statistics = {};

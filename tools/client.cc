@@ -251,6 +251,7 @@ dtls::Context MakeContext() {
   options.certificate = tools::OwnCertificate(kProgram);
   options.trust = tools::Trust(kProgram);
   tools::SetProtocol(kProgram, &options);
+  tools::SetReplayWindow(kProgram, &options.session);
   options.session.mtu = absl::GetFlag(FLAGS_mtu);
   dtls::ClientOptions mtu;
   mtu.session = options.session;

@@ -49,6 +49,9 @@ ABSL_FLAG(std::string, alpn, "",
 ABSL_FLAG(std::string, srtp, "",
           "SRTP protection profiles to negotiate, the preferred one first, "
           "with commas.");
+ABSL_FLAG(uint32_t, replay_window, cordon::dtls::kDefaultReplayWindow,
+          "How many records of a session may overtake one that is still taken, "
+          "from 64 to 1024.");
 ABSL_FLAG(std::string, keylog, "",
           "Append the sessions' secrets to this file, in the format of NSS, "
           "with which Wireshark decrypts them.");
@@ -115,6 +118,13 @@ void SetProtocol(absl::string_view program, dtls::ServerOptions* options) {
 
 void SetProtocol(absl::string_view program, dtls::ClientOptions* options) {
   SetProtocolOf(program, options);
+}
+
+void SetReplayWindow(absl::string_view program, dtls::SessionOptions* session) {
+  dtls::ClientOptions alone;
+  alone.session.replay_window = absl::GetFlag(FLAGS_replay_window);
+  session->replay_window = alone.session.replay_window;
+  CheckOrDie(program, "replay_window", std::move(alone));
 }
 
 void SetVerification(absl::string_view program,

@@ -35,6 +35,9 @@ void SetProtocol(absl::string_view program, dtls::ClientOptions* options);
 void SetVerification(absl::string_view program,
                      dtls::VerificationOptions* options);
 
+// --replay_window.
+void SetReplayWindow(absl::string_view program, dtls::SessionOptions* session);
+
 // --ca, --crl.
 dtls::TrustAnchors Trust(absl::string_view program);
 

@@ -47,6 +47,10 @@ ABSL_FLAG(bool, prefer_client_ciphers, false,
           "Of the cipher suites that both have, use what the client prefers.");
 ABSL_FLAG(bool, session_tickets, true, "Resume sessions by tickets.");
 ABSL_FLAG(bool, session_ids, true, "Resume sessions that are kept here.");
+ABSL_FLAG(uint64_t, max_session_id_bytes,
+          cordon::dtls::ServerOptions().max_session_id_bytes,
+          "Memory for sessions that are kept here, the clients' certificates "
+          "included.");
 ABSL_FLAG(std::string, ticket_secret, "",
           "Servers with the same secret, 32 bytes or more in hexadecimal, take "
           "each other's tickets.");
@@ -324,6 +328,7 @@ void SetSession(dtls::SessionOptions* session) {
   SetSessionOption<size_t>("max_queued_bytes",
                            absl::GetFlag(FLAGS_max_queued_bytes),
                            &Options::max_queued_bytes, session);
+  tools::SetReplayWindow(kProgram, session);
 }
 
 dtls::Context MakeContext() {
@@ -335,6 +340,12 @@ dtls::Context MakeContext() {
   options.prefer_client_ciphers = absl::GetFlag(FLAGS_prefer_client_ciphers);
   options.session_tickets = absl::GetFlag(FLAGS_session_tickets);
   options.session_ids = absl::GetFlag(FLAGS_session_ids);
+  options.max_session_id_bytes = absl::GetFlag(FLAGS_max_session_id_bytes);
+  if (options.max_session_id_bytes == 0) {
+    tools::DieOfUsage(kProgram,
+                      "--max_session_id_bytes is 0: say --nosession_ids to "
+                      "keep none");
+  }
   options.cookies = OnOrOff("cookies", absl::GetFlag(FLAGS_cookies));
   SetSession(&options.session);
   absl::StatusOr<dtls::Context> context =

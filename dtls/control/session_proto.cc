@@ -241,7 +241,14 @@ void AddTo(const ListenerStatistics& s, v1::ListenerStatistics* sum) {
   limits["half_open_evicted"] += s.half_open_evicted;
   limits["idle_timeout"] += s.sessions_idle;
   limits["draining"] += s.dropped_draining;
+  limits["max_session_ids"] += s.session_ids.dropped_max_session_ids;
+  limits["max_session_id_bytes"] += s.session_ids.dropped_max_session_id_bytes;
   sum->set_dropped_unknown(sum->dropped_unknown() + s.dropped_unknown);
+  sum->set_handshakes_superseded(sum->handshakes_superseded() +
+                                 s.handshakes_superseded);
+  sum->set_dropped_old_hellos(sum->dropped_old_hellos() + s.dropped_old_hellos);
+  sum->set_session_ids(sum->session_ids() + s.session_ids.sessions);
+  sum->set_session_id_bytes(sum->session_id_bytes() + s.session_ids.bytes);
   sum->set_dropped_bad_source(sum->dropped_bad_source() + s.dropped_bad_source);
   AddTo(s.traffic, sum->mutable_traffic());
   sum->set_retransmissions(sum->retransmissions() + s.traffic.retransmissions);

@@ -221,8 +221,13 @@ absl::Status ContextState::InitResumption(const ServerOptions& options) {
       return absl::InvalidArgumentError(
           "max_session_ids is 0: set session_ids to false to keep none");
     }
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER);
-    SSL_CTX_sess_set_cache_size(ctx, options.max_session_ids);
+    if (options.max_session_id_bytes == 0) {
+      return absl::InvalidArgumentError(
+          "max_session_id_bytes is 0: set session_ids to false to keep none");
+    }
+    session_id_cache_ = std::make_unique<SessionIdCache>(
+        options.max_session_ids, options.max_session_id_bytes);
+    KeepSessionsById(ctx);
   }
   const std::string& secret = options.session_ticket_secret;
   if (!secret.empty() && secret.size() < TicketKeys::kMinSecretBytes) {

@@ -4,7 +4,7 @@ namespace cordon::dtls::internal {
 
 Session* PeerTable::Peer::FindByRandom(absl::Span<const uint8_t> random) const {
   for (Session* s : {newcomer, session}) {
-    if (s != nullptr && absl::MakeConstSpan(s->hello_random()) == random) {
+    if (s != nullptr && absl::MakeConstSpan(s->begun_by().random) == random) {
       return s;
     }
   }

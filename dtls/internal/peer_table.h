@@ -16,7 +16,8 @@ namespace cordon::dtls::internal {
 // Owns no session. For the reactor's thread.
 class PeerTable {
  public:
-  // Who is at an address. Valid until a session is added or removed.
+  // Who is at an address: one who has a session, one who handshakes, or both.
+  // Valid until a session is added or removed.
   struct Peer {
     Session* session = nullptr;
     // Has begun a new handshake, and replaces `session` when it has completed.

@@ -5,8 +5,9 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "cordon/dtls/internal/context_state.h"
 #include "cordon/dtls/internal/session_bounds.h"
+#include "cordon/dtls/moment.h"
 
 namespace cordon::dtls::internal {
 namespace {
@@ -22,6 +23,12 @@ uint64_t NextId() {
 
 }  // namespace
 
+bool BegunBy::IsNewerThan(const BegunBy& other) const {
+  if (made != other.made) return made > other.made;
+  return made == absl::InfinitePast() && random != other.random &&
+         random != other.replaced_random;
+}
+
 Session::Session(net::Reactor& reactor, std::shared_ptr<SessionOwner> owner,
                  const net::Path& path, std::unique_ptr<Engine> engine)
     : reactor_(reactor),
@@ -36,6 +43,7 @@ Session::Session(net::Reactor& reactor, std::shared_ptr<SessionOwner> owner,
 
 Session::~Session() {
   hooks_.reset();
+  old_hooks_.reset();
   if (engine_->state() == EngineState::kHandshaking ||
       engine_->state() == EngineState::kVerificationFailed ||
       engine_->state() == EngineState::kConnected ||
@@ -109,16 +117,11 @@ net::RingQueue<net::PooledBytes> Session::TakeEarly() {
   return std::exchange(early_, {});
 }
 
-void Session::set_hello_random(absl::Span<const uint8_t> random) {
-  std::copy_n(random.begin(), std::min(random.size(), hello_random_.size()),
-              hello_random_.begin());
-}
-
-void Session::BeginWith(absl::Span<const uint8_t> random,
+void Session::BeginWith(const BegunBy& hello,
                         std::optional<uint64_t> verified_hello,
                         absl::Span<uint8_t> datagram) {
   awaits_hello_ = false;
-  set_hello_random(random);
+  begun_by_ = hello;
   if (verified_hello.has_value()) engine_->ExpectVerifiedHello(*verified_hello);
   OnDatagram(datagram);
 }
@@ -126,8 +129,14 @@ void Session::BeginWith(absl::Span<const uint8_t> random,
 void Session::Supersede() {
   over_ = true;
   TakeEarly();
-  engine_->Abort(
-      absl::UnavailableError("the peer has begun a new session instead"));
+  if (engine_->state() != EngineState::kFailed &&
+      engine_->state() != EngineState::kClosed) {
+    absl::Status why = absl::UnavailableError(
+        half_open_ ? "the peer has begun a new handshake instead"
+                   : "the peer has begun a new session instead");
+    SetErrorDetail(&why, {.limit = "superseded"});
+    engine_->Abort(std::move(why));
+  }
   Update();
 }
 
@@ -150,10 +159,9 @@ void Session::Describe(SessionSnapshot& snapshot) const {
   snapshot.info = engine_->negotiated();
   snapshot.chain = engine_->peer_chain();
   snapshot.errors = engine_->verification_errors();
-  // The reactor's clock does not follow the machine's.
-  const absl::Duration ahead = absl::Now() - reactor_.Now();
-  snapshot.opened = opened_ + ahead;
-  snapshot.last_activity = last_activity_ + ahead;
+  const Moment now = engine_->context().state()->MomentOf(reactor_.Now());
+  snapshot.opened = now.WallTimeOf(opened_);
+  snapshot.last_activity = now.WallTimeOf(last_activity_);
   snapshot.statistics = engine_->statistics();
   snapshot.error = engine_->error();
 }
@@ -182,12 +190,7 @@ void Session::Update() {
   } else if (!armed() || deadline != Timer::deadline()) {
     reactor_.executor().timers().Arm(*this, deadline);
   }
-  if (!asked_ &&
-      (engine_->verdict_wanted() || engine_->wanted_psk().has_value())) {
-    asked_ = true;
-    hooks_ = std::make_unique<net::TaskScope>(reactor_.executor());
-    hooks_->Spawn(engine_->verdict_wanted() ? Judge() : LookUpPsk());
-  }
+  if (engine_->question() != asked_) Ask();
   const EngineState state = engine_->state();
   if (state == seen_) return;
   const EngineState before = std::exchange(seen_, state);
@@ -220,20 +223,35 @@ void Session::SetHalfOpen(bool half_open) {
   owner_->OnHalfOpenChanged(*this);
 }
 
-net::Task<void> Session::Judge() {
+void Session::Ask() {
+  asked_ = engine_->question();
+  if (!engine_->verdict_wanted() && !engine_->wanted_psk().has_value()) return;
+  if (hooks_ != nullptr) hooks_->RequestStop();
+  old_hooks_ = std::exchange(
+      hooks_, std::make_unique<net::TaskScope>(reactor_.executor()));
+  hooks_->Spawn(engine_->verdict_wanted() ? Judge(asked_) : LookUpPsk(asked_));
+}
+
+bool Session::TooLate(uint64_t question) const {
+  return question != engine_->question() || hooks_->stop_requested();
+}
+
+net::Task<void> Session::Judge(uint64_t question) {
+  if (TooLate(question)) co_return;
   PeerIdentity identity = engine_->peer_identity();
   identity.endpoint = path_.peer;
   const VerificationVerdict verdict = co_await owner_->verify_peer()(identity);
-  if (hooks_->stop_requested()) co_return;
+  if (TooLate(question)) co_return;
   engine_->GiveVerdict(verdict, reactor_.Now(), *this);
   Update();
 }
 
-net::Task<void> Session::LookUpPsk() {
+net::Task<void> Session::LookUpPsk(uint64_t question) {
+  if (TooLate(question)) co_return;
   const std::string identity = *engine_->wanted_psk();
   absl::StatusOr<std::vector<uint8_t>> key =
       co_await owner_->psk_lookup()(identity);
-  if (hooks_->stop_requested()) co_return;
+  if (TooLate(question)) co_return;
   engine_->GivePsk(key.ok() ? *std::move(key) : std::vector<uint8_t>(),
                    reactor_.Now(), *this);
   Update();
@@ -267,9 +285,12 @@ absl::Status Session::Begin() {
   // peer's next hello.
   awaits_hello_ = handshook_ && engine_->context().is_server();
   handshook_ = true;
-  if (awaits_hello_) hello_random_ = {};
+  // None has this random yet; but what is not newer has been heard before.
+  if (awaits_hello_) begun_by_.random = {};
   hooks_.reset();
-  asked_ = false;
+  old_hooks_.reset();
+  refusals_ = 0;
+  established_ = false;
   ClearQueue();
   handshaking_ = true;
   seen_ = EngineState::kHandshaking;

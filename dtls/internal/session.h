@@ -33,6 +33,23 @@ namespace cordon::dtls::internal {
 
 class Session;
 
+// The ClientHello that a server's session began with, to tell it from others of
+// the same address.
+struct BegunBy {
+  // Whether this hello was sent after `other`, as far as that can be known. By
+  // the cookies that they have shown: a hello without one is older than each
+  // with one, and the order never depends on what comes when. Without cookies,
+  // one that is not known yet is taken for newer.
+  bool IsNewerThan(const BegunBy& other) const;
+
+  std::array<uint8_t, 32> random = {};
+  // When its cookie was made, see `CookieExchange::Result`; infinitely long ago
+  // if it has shown none.
+  absl::Time made = absl::InfinitePast();
+  // The random of the hello whose handshake it has replaced.
+  std::array<uint8_t, 32> replaced_random = {};
+};
+
 // Who has the socket of a session: a listener's core, or a client's.
 class SessionOwner {
  public:
@@ -70,7 +87,9 @@ class Session final : private EngineOutput, private net::Timer {
 
   // A datagram of the peer. Before the handshake is begun a few are kept.
   void OnDatagram(absl::Span<uint8_t> datagram);
-  // The peer has proved to have begun another session: this one is over.
+  // The peer has begun another handshake, and this session or half-open
+  // handshake is over: its coroutines get kUnavailable, and nothing more is
+  // sent to the address, where somebody else is now.
   void Supersede();
   // Ends it: its coroutines get `status`, its peer `alert`.
   void Terminate(const absl::Status& status, uint8_t alert);
@@ -81,8 +100,7 @@ class Session final : private EngineOutput, private net::Timer {
   // A restarted server's peer has come back: its hello, and the number of the
   // record that it came in if it has shown a good cookie.
   bool awaits_hello() const { return awaits_hello_; }
-  void BeginWith(absl::Span<const uint8_t> random,
-                 std::optional<uint64_t> verified_hello,
+  void BeginWith(const BegunBy& hello, std::optional<uint64_t> verified_hello,
                  absl::Span<uint8_t> datagram);
 
   net::Task<absl::Status> Handshake();
@@ -93,9 +111,8 @@ class Session final : private EngineOutput, private net::Timer {
   net::Task<absl::Status> Send(absl::Span<const uint8_t> message);
   net::Task<absl::Status> Close();
 
-  // The random of the ClientHello that began it, to tell hellos apart.
-  const std::array<uint8_t, 32>& hello_random() const { return hello_random_; }
-  void set_hello_random(absl::Span<const uint8_t> random);
+  const BegunBy& begun_by() const { return begun_by_; }
+  void set_begun_by(const BegunBy& hello) { begun_by_ = hello; }
 
   uint64_t id() const { return id_; }
   // Before the end of its handshake.
@@ -121,10 +138,14 @@ class Session final : private EngineOutput, private net::Timer {
   // After each call of the engine: the timer, and who waits.
   void Update();
   void SetHalfOpen(bool half_open);
+  // Asks the application what the engine wants to know.
+  void Ask();
   absl::Status Begin();
   net::Task<absl::Status> AwaitHandshake();
-  net::Task<void> Judge();
-  net::Task<void> LookUpPsk();
+  net::Task<void> Judge(uint64_t question);
+  net::Task<void> LookUpPsk(uint64_t question);
+  // Whether nobody waits for the answer any more.
+  bool TooLate(uint64_t question) const;
   absl::Status NotEstablished() const;
   void KeepEarly(absl::Span<const uint8_t> datagram);
   net::RingQueue<net::PooledBytes> TakeEarly();
@@ -138,7 +159,7 @@ class Session final : private EngineOutput, private net::Timer {
   bool half_open_ = true;
   net::Path path_;
   const std::unique_ptr<Engine> engine_;
-  std::array<uint8_t, 32> hello_random_ = {};
+  BegunBy begun_by_;
   EngineState seen_ = EngineState::kNotStarted;
   bool established_ = false;
   bool handshaking_ = false;
@@ -146,8 +167,8 @@ class Session final : private EngineOutput, private net::Timer {
   bool awaits_hello_ = false;
   // Another session has its peer, or its user has closed it.
   bool over_ = false;
-  // The application was asked, once in a handshake.
-  bool asked_ = false;
+  // The engine's last question that the application was asked.
+  uint64_t asked_ = 0;
   int refusals_ = 0;
   // Came before `Handshake` was called.
   net::RingQueue<net::PooledBytes> early_;
@@ -158,8 +179,9 @@ class Session final : private EngineOutput, private net::Timer {
   MemoryShare memory_;
   net::WaitQueue handshakers_;
   net::WaitQueue receivers_;
-  // What the application does in the middle of the handshake. Last: destroyed
-  // first.
+  // What the application does in the middle of the handshake, and what it did
+  // before, which may be what is running. Last: destroyed first.
+  std::unique_ptr<net::TaskScope> old_hooks_;
   std::unique_ptr<net::TaskScope> hooks_;
 };
 

@@ -1,5 +1,6 @@
 #include "cordon/dtls/internal/ssl_callbacks.h"
 
+#include <openssl/err.h>
 #include <openssl/mem.h>
 #include <openssl/pool.h>
 
@@ -9,6 +10,7 @@
 #include <memory>
 #include <utility>
 
+#include "absl/time/clock.h"
 #include "cordon/dtls/internal/compiled_policy.h"
 #include "cordon/dtls/internal/context_state.h"
 #include "cordon/dtls/internal/peer_verifier.h"
@@ -16,9 +18,10 @@
 namespace cordon::dtls::internal {
 namespace {
 
-// Microseconds since 1970; BoringSSL's callback gets no context to find an
-// engine by.
-constinit thread_local int64_t current_micros = 0;
+// BoringSSL's callback gets nothing to find a context by. The clock is read
+// only when BoringSSL asks, which it does not for each record.
+constinit thread_local const ContextState* clock_of = nullptr;
+constinit thread_local absl::Duration clock_ahead = absl::ZeroDuration();
 
 int NotesIndex() {
   static const int index =
@@ -31,8 +34,10 @@ HandshakeNotes* NotesOf(const SSL* ssl) {
 }
 
 void CurrentTime(const SSL*, timeval* out) {
-  out->tv_sec = current_micros / 1'000'000;
-  out->tv_usec = current_micros % 1'000'000;
+  const absl::Time now =
+      (clock_of == nullptr ? absl::Now() : clock_of->WallNow()) + clock_ahead;
+  // BoringSSL knows no time before 1970.
+  *out = absl::ToTimeval(std::max(now, absl::UnixEpoch()));
 }
 
 void Info(const SSL* ssl, int type, int value) {
@@ -115,6 +120,50 @@ bool UseCertificate(SSL* ssl, const LoadedCertificate& certificate) {
                                certificate.key.get(), nullptr) == 1;
 }
 
+absl::string_view AsText(const uint8_t* bytes, size_t size) {
+  return {reinterpret_cast<const char*>(bytes), size};
+}
+
+// After a handshake. Never takes the reference that it is offered.
+int KeepSession(SSL* ssl, SSL_SESSION* session) {
+  unsigned id_size = 0;
+  const uint8_t* id = SSL_SESSION_get_id(session, &id_size);
+  // One that was resumed is kept already, or else in its ticket: its id is what
+  // the client has made up.
+  if (id_size == 0 || SSL_session_reused(ssl) != 0) return 0;
+  uint8_t* bytes = nullptr;
+  size_t size = 0;
+  if (SSL_SESSION_to_bytes(session, &bytes, &size) != 1) {
+    ERR_clear_error();
+    return 0;
+  }
+  const ContextState* context = ContextState::Of(ssl);
+  const absl::Time expires = absl::FromUnixSeconds(
+      static_cast<int64_t>(SSL_SESSION_get_time(session)) +
+      SSL_SESSION_get_timeout(session));
+  context->session_id_cache()->Add(AsText(id, id_size),
+                                   std::string(AsText(bytes, size)), expires,
+                                   context->WallNow());
+  OPENSSL_cleanse(bytes, size);
+  OPENSSL_free(bytes);
+  return 0;
+}
+
+SSL_SESSION* FindSession(SSL* ssl, const uint8_t* id, int id_size,
+                         int* wants_copy) {
+  *wants_copy = 0;
+  const ContextState* context = ContextState::Of(ssl);
+  std::string bytes = context->session_id_cache()->Find(
+      AsText(id, static_cast<size_t>(id_size)), context->WallNow());
+  if (bytes.empty()) return nullptr;
+  SSL_SESSION* session =
+      SSL_SESSION_from_bytes(reinterpret_cast<const uint8_t*>(bytes.data()),
+                             bytes.size(), SSL_get_SSL_CTX(ssl));
+  OPENSSL_cleanse(bytes.data(), bytes.size());
+  if (session == nullptr) ERR_clear_error();
+  return session;
+}
+
 // When the peer's hello is known and our certificate is needed.
 int ProvideCertificate(SSL* ssl, void*) {
   if (const LoadedCertificate* own = NotesOf(ssl)->certificate.get()) {
@@ -135,10 +184,15 @@ bool AttachNotes(SSL* ssl, HandshakeNotes* notes) {
   return SSL_set_ex_data(ssl, NotesIndex(), notes) == 1;
 }
 
-ScopedTime::ScopedTime(absl::Time now)
-    : previous_(std::exchange(current_micros, absl::ToUnixMicros(now))) {}
+ScopedWallClock::ScopedWallClock(const ContextState& context,
+                                 absl::Duration ahead)
+    : previous_context_(std::exchange(clock_of, &context)),
+      previous_ahead_(std::exchange(clock_ahead, ahead)) {}
 
-ScopedTime::~ScopedTime() { current_micros = previous_; }
+ScopedWallClock::~ScopedWallClock() {
+  clock_of = previous_context_;
+  clock_ahead = previous_ahead_;
+}
 
 HandshakeNotes::HandshakeNotes() = default;
 HandshakeNotes::~HandshakeNotes() { ForgetPsk(); }
@@ -202,6 +256,13 @@ void JudgePeer(const SSL* ssl, HandshakeNotes* notes) {
   } else {
     notes->verdict = Verdict::kPending;
   }
+}
+
+void KeepSessionsById(SSL_CTX* ctx) {
+  SSL_CTX_set_session_cache_mode(
+      ctx, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(ctx, KeepSession);
+  SSL_CTX_sess_set_get_cb(ctx, FindSession);
 }
 
 int TicketKey(SSL* ssl, uint8_t* name, uint8_t* iv, EVP_CIPHER_CTX* cipher,

@@ -73,6 +73,17 @@ TEST(SecurityTest, TellsTheDefaultsOfASession) {
           {"max_retransmissions", absl::StrCat(options.max_retransmissions)},
           {"max_queued_messages", absl::StrCat(options.max_queued_messages)},
           {"max_queued_bytes", absl::StrCat(options.max_queued_bytes)},
+          {"replay_window", absl::StrCat(options.replay_window)},
+      }));
+}
+
+TEST(SecurityTest, TellsTheDefaultsOfAContext) {
+  const dtls::ServerOptions options;
+  EXPECT_EQ(
+      TableOf("ServerOptions"),
+      (Defaults{
+          {"max_session_ids", absl::StrCat(options.max_session_ids)},
+          {"max_session_id_bytes", absl::StrCat(options.max_session_id_bytes)},
       }));
 }
 

@@ -401,6 +401,7 @@ TEST_F(ToolsFlagsTest, BadValuesAreWrongUsage) {
   server("--idle_timeout=0", "idle_timeout is 0");
   server("--max_queued_messages=0", "max_queued_messages is 0");
   server("--max_queued_bytes=0", "max_queued_bytes is 0");
+  server("--max_session_id_bytes=0", "--nosession_ids");
   server("--reactors=1025", "from 0 to 1024");
   server("--client_auth=maybe", "none, query, request or require");
   server("--client_auth=request", "needs --ca");
@@ -424,6 +425,8 @@ TEST_F(ToolsFlagsTest, BadValuesAreWrongUsage) {
            {"--ciphers=AES128-SHA", "ECDHE-ECDSA-AES128-GCM-SHA256"},
            {absl::StrCat("--alpn=", std::string(256, 'a')), "255"},
            {"--mtu=255", "from 256 to 65535"},
+           {"--replay_window=63", "from 64 to 1024"},
+           {"--replay_window=1025", "from 64 to 1024"},
            {"--groups=P-999", "X25519"}}) {
     client(both.first, both.second);
     server(both.first, both.second);

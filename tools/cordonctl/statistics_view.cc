@@ -77,7 +77,8 @@ std::string Counters(const ListenerStatistics& total, const Style& style) {
   fields.Add(
       "Hellos dropped",
       absl::StrCat(FormatCount(cookies.dropped_malformed()), " malformed, ",
-                   FormatCount(cookies.dropped_too_small()), " too small"));
+                   FormatCount(cookies.dropped_too_small()), " too small, ",
+                   FormatCount(total.dropped_old_hellos()), " old"));
   const auto& dropped = total.traffic().dropped();
   fields.Add("Records dropped",
              absl::StrCat(FormatCount(dropped.replay()), " replay, ",
@@ -91,9 +92,15 @@ std::string Counters(const ListenerStatistics& total, const Style& style) {
       absl::StrCat(FormatCount(total.dropped_unknown()), " datagrams dropped, ",
                    FormatCount(total.dropped_bad_source()),
                    " hellos of impossible sources dropped"));
-  fields.Add("Superseded",
-             absl::StrCat(FormatCount(total.sessions_superseded()),
-                          " sessions, by a new one of the same peer"));
+  fields.Add(
+      "Superseded",
+      absl::StrCat(FormatCount(total.sessions_superseded()), " sessions, ",
+                   FormatCount(total.handshakes_superseded()),
+                   " handshakes, by a new one of the same peer"));
+  fields.Add(
+      "Session ids",
+      absl::StrCat(FormatCount(total.session_ids()), " sessions, ",
+                   FormatBytes(static_cast<double>(total.session_id_bytes()))));
   fields.Add("Closed",
              absl::StrCat(FormatCount(total.sessions_closed_by_admin()),
                           " sessions, by operators and policies"));
