@@ -96,13 +96,23 @@ struct ListenerStatistics {
   uint64_t half_open_evicted = 0;
   // Datagrams of unknown peers that began no session.
   uint64_t dropped_unknown = 0;
+  // Where several reactors serve one address: datagrams that arrived here for a
+  // session on another one and were sent on to it.
+  uint64_t strays_forwarded = 0;
+  // Hellos that were sent on to another reactor: this one accepts no more, or
+  // has no handshake that is old enough to give way.
+  uint64_t hellos_handed_over = 0;
+  // Of both, those that were lost: the other had too many to work off already,
+  // or has ended.
+  uint64_t strays_dropped = 0;
   // Of all sessions, those that have ended and those that are there.
   SessionStatistics traffic = {};
   net::DatagramSocketStatistics socket = {};
 };
 
-// What may be changed while a listener runs; see `ListenerOptions`. Lower
-// limits end no session that is there.
+// What may be changed while a listener runs; see `ListenerOptions`. They hold for
+// all reactors of a listener together. Lower limits end no session that is
+// there.
 struct ListenerLimits {
   size_t max_sessions = 1'000'000;
   size_t max_session_memory = size_t{16} << 30;
@@ -116,6 +126,9 @@ struct ListenerLimits {
   // Of sessions that begin from now on, instead of what their context says in
   // `SessionOptions::idle_timeout`; 0: as it says.
   size_t idle_timeout_seconds = 0;
+
+  friend bool operator==(const ListenerLimits&,
+                         const ListenerLimits&) = default;
 };
 
 enum class SessionEventKind : uint8_t { kOpened, kChanged, kClosed };
@@ -156,6 +169,7 @@ class ListenerAdmin {
                             uint8_t alert) = 0;
   virtual ListenerStatistics statistics() const = 0;
   virtual ListenerLimits limits() const = 0;
+  // On all reactors of the listener, as `SetCookieParameters`.
   virtual void SetLimits(const ListenerLimits& limits) = 0;
   virtual absl::Status SetCookieParameters(const CookieParameters& p) = 0;
   virtual CookieHash cookie_hash() const = 0;
@@ -186,8 +200,11 @@ class ListenerHandle {
   const std::string& backend() const { return backend_; }
 
   // Runs `function` on the reactor's thread, soon. It is destroyed without
-  // having run if the listener ends before; false: it has ended already.
+  // having run if the listener or its reactor ends before; false: one of them
+  // has ended already.
   bool Post(absl::AnyInvocable<void(ListenerAdmin&)> function);
+  // Neither the listener nor its reactor has ended.
+  bool alive() const;
 
   // For the listener.
   void Attach(net::Reactor* reactor, ListenerAdmin* admin);
@@ -200,7 +217,7 @@ class ListenerHandle {
   const std::string backend_;
   std::weak_ptr<ListenerHandle> self_;
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   net::Reactor* reactor_ ABSL_GUARDED_BY(mutex_) = nullptr;
   // Read and written on the reactor's thread only.
   ListenerAdmin* admin_ = nullptr;

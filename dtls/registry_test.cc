@@ -153,6 +153,37 @@ TEST_F(RegistryTest, WhatIsPostedRunsOnceOrNever) {
   EXPECT_EQ(alive.use_count(), 1);
 }
 
+// It was bound outside of its reactor's task, and is still there.
+TEST_F(RegistryTest, AListenerWhoseReactorHasEndedIsGone) {
+  SimReactor reactor;
+  std::optional<Listener> listener = Bind(reactor, "a");
+  const auto handle = registry_->listeners().front();
+  int ran = 0;
+  auto alive = std::make_shared<int>();
+  // Before it begins, and while it runs.
+  EXPECT_TRUE(handle->Post([&ran, alive](ListenerAdmin&) { ++ran; }));
+  auto task = [&]() -> net::Task<absl::Status> {
+    CO_RETURN_IF_ERROR(co_await net::SleepFor(absl::Milliseconds(1)));
+    EXPECT_EQ(registry_->listeners().size(), 1U);
+    EXPECT_TRUE(handle->Post([&ran, alive](ListenerAdmin&) { ++ran; }));
+    co_return absl::OkStatus();
+  };
+  EXPECT_EQ(reactor.Run(task()), absl::OkStatus());
+  EXPECT_EQ(ran, 1);
+  EXPECT_FALSE(handle->alive());
+  EXPECT_FALSE(handle->Post([&ran, alive](ListenerAdmin&) { ++ran; }));
+  // Nothing is kept that will never run.
+  EXPECT_EQ(alive.use_count(), 1);
+  EXPECT_TRUE(registry_->listeners().empty());
+  EXPECT_TRUE(registry_->listeners("a").empty());
+  // It comes back with its reactor.
+  auto again = [&]() -> net::Task<absl::Status> {
+    EXPECT_EQ(registry_->listeners("a").size(), 1U);
+    co_return absl::OkStatus();
+  };
+  EXPECT_EQ(reactor.Run(again()), absl::OkStatus());
+}
+
 TEST_F(RegistryTest, AListenerIsThereAsLongAsItsSessions) {
   ServedListener world;
   EXPECT_EQ(world.Run([&]() -> net::Task<absl::Status> {

@@ -78,6 +78,7 @@ class EpollSocket final : public DatagramSocket,
 
   void StartReceiving(DatagramReceiver& receiver) override;
   void StopReceiving() override;
+  absl::Status Retire() override { return RetireKernelSocket(socket_); }
   Task<absl::Status> Close() override;
   size_t path_mtu() const override { return KernelPathMtu(socket_); }
 

@@ -2,6 +2,52 @@
 
 namespace cordon::net {
 
+void Reactor::BeginRun() {
+  {
+    absl::MutexLock lock(&mutex_);
+    ended_.store(false, std::memory_order_release);
+  }
+  running_ = true;
+  IntrusiveList<RunObserver, RunObserverTag> told;
+  while (!observers_.empty()) {
+    RunObserver& observer = *observers_.pop_front();
+    told.push_back(observer);
+    observer.OnRunBegins();
+  }
+  observers_.splice(told);
+}
+
+void Reactor::EndRun() {
+  bool receives = false;
+  IntrusiveList<RunObserver, RunObserverTag> told;
+  while (!observers_.empty()) {
+    RunObserver& observer = *observers_.pop_front();
+    told.push_back(observer);
+    receives = observer.OnRunEnding() || receives;
+  }
+  // What the task sent last, too.
+  uint64_t before = 0;
+  int polls = 0;
+  do {
+    before = statistics_.completions;
+    Poll(absl::InfinitePast());
+  } while (receives && statistics_.completions != before &&
+           ++polls < kLastPolls);
+  // An observer may destroy itself or another one.
+  while (!told.empty()) {
+    RunObserver& observer = *told.pop_front();
+    observers_.push_back(observer);
+    observer.OnRunEnded();
+  }
+  running_ = false;
+  std::vector<absl::AnyInvocable<void()>> dropped;
+  {
+    absl::MutexLock lock(&mutex_);
+    ended_.store(true, std::memory_order_release);
+    dropped.swap(posted_);
+  }
+}
+
 void Reactor::Turn() {
   ++statistics_.turns;
   // Timers armed by what ran since the last turn may be due already.
@@ -12,27 +58,36 @@ void Reactor::Turn() {
   statistics_.resumptions += executor_.RunReady(kResumptionsPerTurn);
 }
 
-void Reactor::Post(absl::AnyInvocable<void()> function) {
+bool Reactor::Post(absl::AnyInvocable<void()>&& function) {
   bool first = false;
   {
     absl::MutexLock lock(&mutex_);
+    if (ended_.load(std::memory_order_relaxed)) return false;
     first = posted_.empty();
     posted_.push_back(std::move(function));
   }
   if (first) Wake();
+  return true;
 }
 
 void Reactor::RunPosted() {
   std::vector<absl::AnyInvocable<void()>> posted;
+  bool stop = false;
   {
     absl::MutexLock lock(&mutex_);
     posted.swap(posted_);
+    stop = std::exchange(stop_requested_, false);
   }
   for (absl::AnyInvocable<void()>& function : posted) function();
+  if (stop) stop_.RequestStop();
 }
 
 void Reactor::RequestStop() {
-  Post([this] { stop_.RequestStop(); });
+  {
+    absl::MutexLock lock(&mutex_);
+    stop_requested_ = true;
+  }
+  Wake();
 }
 
 }  // namespace cordon::net

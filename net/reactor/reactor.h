@@ -12,6 +12,7 @@
 #ifndef CORDON_NET_REACTOR_REACTOR_H_
 #define CORDON_NET_REACTOR_REACTOR_H_
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <utility>
@@ -24,6 +25,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "cordon/net/base/byte_pool.h"
+#include "cordon/net/base/intrusive_list.h"
 #include "cordon/net/task/executor.h"
 #include "cordon/net/task/stop.h"
 #include "cordon/net/task/task.h"
@@ -39,8 +41,26 @@ struct ReactorStatistics {
   uint64_t resumptions = 0;  // of coroutines
 };
 
-// Everything but `Post` and `RequestStop` is for the reactor's own thread: the
-// one that calls `Run`.
+struct RunObserverTag {};
+
+// Hears when `Reactor::Run` begins and ends, on the reactor's thread. Leaves the
+// reactor when destroyed.
+class RunObserver : public IntrusiveListNode<RunObserverTag> {
+ public:
+  virtual void OnRunBegins() {}
+  // The task has ended. If one returns true, the reactor receives once more
+  // whatever the kernel has for its sockets.
+  virtual bool OnRunEnding() { return false; }
+  // Nothing more is received, and nothing that is posted runs, until `Run` is
+  // called again.
+  virtual void OnRunEnded() {}
+
+ protected:
+  ~RunObserver() = default;
+};
+
+// Everything but `Post`, `RequestStop` and `ended` is for the reactor's own
+// thread: the one that calls `Run`.
 class Reactor {
  public:
   virtual ~Reactor() = default;
@@ -56,8 +76,13 @@ class Reactor {
   void RequestStop();
 
   // Thread-safe. Runs `function` on the reactor's thread, soon, outside of any
-  // coroutine. What has not run when the reactor is destroyed is dropped.
-  void Post(absl::AnyInvocable<void()> function);
+  // coroutine. True: it is taken, and it runs or, if the reactor ends before, is
+  // destroyed without having run. False: `Run` has returned; `function` is left
+  // as it is. What is posted before `Run` is called runs in it.
+  bool Post(absl::AnyInvocable<void()>&& function);
+
+  // Thread-safe. `Run` has returned, and was not called again.
+  bool ended() const { return ended_.load(std::memory_order_acquire); }
 
   // Opens a UDP socket. kUnavailable: the address is in use, or not of this
   // machine.
@@ -66,6 +91,15 @@ class Reactor {
 
   // "io_uring", "epoll" or "simulated".
   virtual absl::string_view backend() const = 0;
+
+  // Tells networks apart: sockets of reactors with the same one that are bound
+  // to the same address share a port. It is compared, never used.
+  virtual const void* network() const { return nullptr; }
+
+  // Tells `observer` of each `Run` from now on, until it is unlinked.
+  void AddObserver(RunObserver& observer) { observers_.push_back(observer); }
+  // Within `Run`.
+  bool running() const { return running_; }
 
   Executor& executor() { return executor_; }
   // The time at which the present turn of the loop began; never jumps.
@@ -88,15 +122,26 @@ class Reactor {
   // Coroutines resumed between two looks at the network.
   static constexpr size_t kResumptionsPerTurn = 4096;
 
+  // At the end of `Run`, looks at the network until it has nothing left, but
+  // not more often than this.
+  static constexpr int kLastPolls = 64;
+
+  void BeginRun();
+  void EndRun();
   void Turn();
   void RunPosted();
 
   Executor executor_;
   BytePool byte_pool_;
   StopSource stop_;
+  IntrusiveList<RunObserver, RunObserverTag> observers_;
+  bool running_ = false;
+  // Written with `mutex_` held.
+  std::atomic<bool> ended_ = false;
 
   absl::Mutex mutex_;
   std::vector<absl::AnyInvocable<void()>> posted_ ABSL_GUARDED_BY(mutex_);
+  bool stop_requested_ ABSL_GUARDED_BY(mutex_) = false;
 };
 
 template <typename T>
@@ -107,11 +152,11 @@ T Reactor::Run(Task<T> task) {
   };
   Observer observer;
   Executor::Binding binding(executor_);
+  BeginRun();
   task.promise().StartUnder(executor_, stop_.token(), &observer);
   task.promise().Schedule();
   while (!observer.finished) Turn();
-  // What the task sent last.
-  Poll(absl::InfinitePast());
+  EndRun();
   return task.TakeResult();
 }
 

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <memory>
 #include <string>
 #include <thread>
@@ -374,6 +375,177 @@ TEST_P(ReactorContractTest, RunsWhatOtherThreadsPost) {
   EXPECT_TRUE(reactor_->Run(done.Wait()).ok());
   other.join();
   EXPECT_EQ(ran, kPosts);
+}
+
+// What is posted runs, or is destroyed; and whoever posts too late is told.
+TEST_P(ReactorContractTest, WhatIsPostedToOneThatHasEndedIsRefused) {
+  auto alive = std::make_shared<int>();
+  int ran = 0;
+  const auto post = [&] {
+    return reactor_->Post([&ran, alive] { ++ran; });
+  };
+  EXPECT_FALSE(reactor_->ended());
+  EXPECT_TRUE(post());
+  auto task = [&]() -> Task<absl::Status> {
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+    EXPECT_EQ(ran, 1);
+    // Too late to run.
+    EXPECT_TRUE(post());
+    co_return absl::OkStatus();
+  };
+  for (int run = 1; run <= 2; ++run) {
+    EXPECT_EQ(reactor_->Run(task()), absl::OkStatus());
+    EXPECT_TRUE(reactor_->ended());
+    EXPECT_EQ(ran, 1);
+    EXPECT_EQ(alive.use_count(), 1);
+    absl::AnyInvocable<void()> refused = [&ran, alive] { ++ran; };
+    EXPECT_FALSE(reactor_->Post(std::move(refused)));
+    // It is still the caller's.
+    EXPECT_EQ(alive.use_count(), 2);
+  }
+}
+
+TEST_P(ReactorContractTest, OthersPostWhileItEnds) {
+  if (simulated()) GTEST_SKIP() << "it has no threads";
+  struct Counted {
+    explicit Counted(std::atomic<int>* c) : counter(c) {}
+    ~Counted() { ++*counter; }
+    std::atomic<int>* counter;
+  };
+  std::atomic<int> taken = 0;
+  std::atomic<int> destroyed = 0;
+  std::atomic<int> refused = 0;
+  std::thread other([&] {
+    while (refused == 0) {
+      auto counted = std::make_unique<Counted>(&destroyed);
+      absl::AnyInvocable<void()> function = [c = std::move(counted)] {};
+      if (reactor_->Post(std::move(function))) {
+        ++taken;
+      } else {
+        ++refused;
+      }
+    }
+  });
+  auto task = [&]() -> Task<absl::Status> {
+    while (taken < 100) co_await Yield();
+    co_return absl::OkStatus();
+  };
+  EXPECT_EQ(reactor_->Run(task()), absl::OkStatus());
+  other.join();
+  EXPECT_EQ(destroyed, taken + refused);
+}
+
+TEST_P(ReactorContractTest, ObserversHearOfEachRun) {
+  struct Observer final : RunObserver {
+    void OnRunBegins() override { log += "b"; }
+    bool OnRunEnding() override {
+      log += "e";
+      return true;
+    }
+    void OnRunEnded() override { log += "E"; }
+    std::string log;
+  };
+  auto task = [&]() -> Task<absl::Status> {
+    EXPECT_TRUE(reactor_->running());
+    co_return absl::OkStatus();
+  };
+  Observer stays;
+  {
+    Observer goes;
+    reactor_->AddObserver(goes);
+    reactor_->AddObserver(stays);
+    EXPECT_EQ(reactor_->Run(task()), absl::OkStatus());
+    EXPECT_EQ(goes.log, "beE");
+  }
+  EXPECT_FALSE(reactor_->running());
+  EXPECT_EQ(reactor_->Run(task()), absl::OkStatus());
+  EXPECT_EQ(stays.log, "beEbeE");
+}
+
+// --- Sockets that share a port -----------------------------------------------
+
+class Counter final : public DatagramReceiver {
+ public:
+  void OnDatagram(const Datagram&) override { ++count; }
+  int count = 0;
+};
+
+// What was sent before arrives, and nothing that is sent after.
+Task<absl::Status> RetireOne(Reactor& reactor, Endpoint at) {
+  constexpr int kPeers = 32;
+  std::array<std::unique_ptr<DatagramSocket>, 2> sockets;
+  std::array<Counter, 2> counters;
+  for (size_t i = 0; i < 2; ++i) {
+    CO_ASSIGN_OR_RETURN(sockets[i],
+                        reactor.OpenSocket({.bind = at, .reuse_port = true}));
+    at = sockets[i]->local_endpoint();
+    sockets[i]->StartReceiving(counters[i]);
+  }
+  const Endpoint to = at.is_any() ? (at.is_v4() ? Endpoint::LoopbackV4(at.port())
+                                                : Endpoint::LoopbackV6(at.port()))
+                                  : at;
+  std::vector<UdpSocket> peers;
+  for (int i = 0; i < kPeers; ++i) {
+    CO_ASSIGN_OR_RETURN(UdpSocket peer,
+                        UdpSocket::Open(reactor, {.connect = to}));
+    peers.push_back(std::move(peer));
+  }
+  const auto all_send = [&]() -> Task<absl::Status> {
+    for (UdpSocket& peer : peers) {
+      Path path;
+      CO_RETURN_IF_ERROR(co_await peer.Send(path, Bytes("text")));
+    }
+    co_return absl::OkStatus();
+  };
+  CO_RETURN_IF_ERROR(co_await all_send());
+  while (counters[0].count + counters[1].count < kPeers) {
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+  }
+  const int spread = counters[0].count;
+  EXPECT_GT(spread, 0);
+  EXPECT_LT(spread, kPeers);
+  // These come before, and are read after; but in a simulation, where nothing
+  // waits in a socket.
+  const bool simulated = reactor.backend() == "simulated";
+  if (!simulated) sockets[0]->StopReceiving();
+  CO_RETURN_IF_ERROR(co_await all_send());
+  while (counters[1].count < 2 * (kPeers - spread)) {
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+  }
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(10)));
+  CO_RETURN_IF_ERROR(sockets[0]->Retire());
+  if (!simulated) {
+    EXPECT_EQ(counters[0].count, spread);
+    sockets[0]->StartReceiving(counters[0]);
+  }
+  while (counters[0].count + counters[1].count < 2 * kPeers) {
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+  }
+  EXPECT_EQ(counters[0].count, 2 * spread);
+  CO_RETURN_IF_ERROR(co_await all_send());
+  while (counters[0].count + counters[1].count < 3 * kPeers) {
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+  }
+  EXPECT_EQ(counters[0].count, 2 * spread);
+  // It can still send, to anybody.
+  Path path(peers[0].local_endpoint());
+  EXPECT_TRUE(sockets[0]->Send(path, Bytes("bye")));
+  CO_ASSIGN_OR_RETURN(UdpSocket::Packet last,
+                      co_await WithTimeout(kPatience, peers[0].Recv()));
+  EXPECT_EQ(Text(last.payload), "bye");
+  for (auto& socket : sockets) CO_RETURN_IF_ERROR(co_await socket->Close());
+  co_return absl::OkStatus();
+}
+
+TEST_P(ReactorContractTest, ASocketThatIsRetiredGetsNothingNewAndLosesNothing) {
+  if (simulated()) {
+    static_cast<testing::SimReactor&>(*reactor_).SpreadPeers(
+        [](const Endpoint& peer, size_t) -> size_t { return peer.port(); });
+  }
+  for (const Endpoint& at : {Endpoint::LoopbackV4(0), Endpoint::AnyV4(0),
+                             Endpoint::LoopbackV6(0), Endpoint::AnyV6(0)}) {
+    EXPECT_EQ(reactor_->Run(RetireOne(*reactor_, at)), absl::OkStatus()) << at;
+  }
 }
 
 TEST_P(ReactorContractTest, RequestStopStopsTheTaskThatRuns) {

@@ -160,6 +160,13 @@ class DatagramSocket {
   bool congested() const { return congested_; }
   WaitQueue& writable() { return writable_; }
 
+  // Of sockets that share a port (`reuse_port`): from now on the system gives
+  // what comes to the others. This one still delivers what it was given before,
+  // and still sends. Cannot be undone.
+  virtual absl::Status Retire() {
+    return absl::UnimplementedError("this socket shares its port with none");
+  }
+
   // Sends what is queued, stops receiving, waits until the kernel has let go of
   // the socket, and closes it: the port is free when this returns. Cannot be
   // stopped. Idempotent.

@@ -116,6 +116,20 @@ absl::StatusOr<KernelSocket> OpenKernelSocket(
   return socket;
 }
 
+absl::Status RetireKernelSocket(const KernelSocket& socket) {
+  // A connected socket receives from its peer only, and so the kernel leaves it
+  // out when it chooses among those that share the port. Nobody but ourselves
+  // sends from this address.
+  sockaddr_storage address = {};
+  const socklen_t length = socket.local.ToSockaddr(&address, socket.family);
+  if (::connect(socket.fd.get(), reinterpret_cast<sockaddr*>(&address),
+                length) != 0) {
+    return ErrnoStatus(errno,
+                       absl::StrCat("cannot retire ", socket.local.ToString()));
+  }
+  return absl::OkStatus();
+}
+
 bool KernelHasGso(int fd) {
   int value = 0;
   socklen_t length = sizeof(value);

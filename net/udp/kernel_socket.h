@@ -29,6 +29,9 @@ struct KernelSocket {
 absl::StatusOr<KernelSocket> OpenKernelSocket(
     const DatagramSocketOptions& options);
 
+// See `DatagramSocket::Retire`.
+absl::Status RetireKernelSocket(const KernelSocket& socket);
+
 // True if the kernel splits trains on sending.
 bool KernelHasGso(int fd);
 

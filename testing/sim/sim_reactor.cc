@@ -36,6 +36,12 @@ class SimSocket final : public net::DatagramSocket,
   }
   void StopReceiving() override { receiver_ = nullptr; }
 
+  absl::Status Retire() override {
+    retired_ = true;
+    return absl::OkStatus();
+  }
+  bool retired() const { return retired_; }
+
   net::Task<absl::Status> Close() override {
     if (open_) {
       Flush();
@@ -130,6 +136,7 @@ class SimSocket final : public net::DatagramSocket,
   const bool peer_notices_;
   net::DatagramReceiver* receiver_ = nullptr;
   bool open_ = true;
+  bool retired_ = false;
   std::vector<net::Train*> held_;
 };
 
@@ -200,13 +207,15 @@ void SimReactor::BlockSends(bool blocked) {
 }
 
 SimSocket* SimReactor::Find(const SimDatagram& datagram) {
-  SimSocket* found = nullptr;
+  std::vector<SimSocket*> found;
   for (SimSocket* socket : sockets_) {
-    if (!socket->Matches(datagram)) continue;
+    if (socket->retired() || !socket->Matches(datagram)) continue;
     if (socket->connected()) return socket;
-    found = socket;
+    found.push_back(socket);
   }
-  return found;
+  if (found.empty()) return nullptr;
+  if (found.size() == 1 || choose_ == nullptr) return found.back();
+  return found[choose_(datagram.from, found.size()) % found.size()];
 }
 
 void SimReactor::Deliver(const SimDatagram& datagram) {

@@ -9,7 +9,9 @@
 #ifndef CORDON_TESTING_SIM_SIM_REACTOR_H_
 #define CORDON_TESTING_SIM_SIM_REACTOR_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
@@ -43,6 +45,7 @@ class SimReactor final : private internal::ClockHolder, public net::Reactor {
   absl::StatusOr<std::unique_ptr<net::DatagramSocket>> OpenSocket(
       const net::DatagramSocketOptions& options) override;
   absl::string_view backend() const override { return "simulated"; }
+  const void* network() const override { return this; }
 
   SimNetwork& network() { return network_; }
   VirtualClock& clock() { return ClockHolder::clock; }
@@ -58,6 +61,13 @@ class SimReactor final : private internal::ClockHolder, public net::Reactor {
   // As if the network had said that of a peer of the socket that is bound to
   // `local`.
   void TellOfPeer(const net::Endpoint& local, const net::PeerNotice& notice);
+
+  // Which of the sockets that share a port gets what `peer` sends: the one that
+  // `choose` names, in the order in which they were opened. Without it, the
+  // last.
+  using Choose =
+      std::function<size_t(const net::Endpoint& peer, size_t sockets)>;
+  void SpreadPeers(Choose choose) { choose_ = std::move(choose); }
 
   // As if the sockets' queues in the kernel were full.
   void BlockSends(bool blocked);
@@ -82,6 +92,7 @@ class SimReactor final : private internal::ClockHolder, public net::Reactor {
   uint64_t sequence_ = 0;
   uint16_t next_port_ = 49152;
   bool blocked_ = false;
+  Choose choose_;
 };
 
 }  // namespace cordon::testing
