@@ -43,6 +43,7 @@ absl::StatusOr<T> CallListener(ListenerHandle& listener, absl::Time deadline,
     absl::MutexLock lock(&pending->mutex);
     pending->done = true;
   });
+  // Where it is refused, `ended` has been called by now.
   listener.Post([pending, ended = std::move(ended),
                  function = std::move(function)](ListenerAdmin& admin) mutable {
     T result = function(admin);

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -117,11 +118,12 @@ absl::Status SetLimit(const v1::Limit& limit, ListenerLimits* limits) {
       "there is no limit \"", limit.name(), "\"; there is: ", names));
 }
 
-// "max_sessions 1 -> 2, accept_backlog 3 -> 3, ..."
+// What is another now: "max_sessions 1 -> 2, accept_backlog 3 -> 4".
 std::string Describe(const ListenerLimits& before,
                      const ListenerLimits& after) {
   std::string text;
   for (const auto& [name, value] : kLimits) {
+    if (before.*value == after.*value) continue;
     absl::StrAppend(&text, text.empty() ? "" : ", ", name, " ", before.*value,
                     " -> ", after.*value);
   }
@@ -285,6 +287,10 @@ absl::Status ListenerOperator::SetLimits(const v1::SetLimitsRequest& request,
   }
   auto listeners = ListenersOf(*registry_, request.listener(), "listener");
   if (!listeners.ok()) return listeners.status();
+  // The reactors of a listener have one set of limits: what the first changes is
+  // changed for all. Listeners of one name on several addresses have their own,
+  // but often the same.
+  std::set<std::string> told;
   for (const std::shared_ptr<ListenerHandle>& listener : *listeners) {
     using BeforeAndAfter = std::pair<ListenerLimits, ListenerLimits>;
     absl::StatusOr<BeforeAndAfter> set = CallListener<BeforeAndAfter>(
@@ -301,11 +307,12 @@ absl::Status ListenerOperator::SetLimits(const v1::SetLimitsRequest& request,
         });
     if (absl::IsUnavailable(set.status())) continue;
     if (!set.ok()) return set.status();
-    log_->Write(LogLevel::kInfo,
-                absl::StrCat(caller.name, " sets limits of listener \"",
-                             listener->name(), "\" on reactor ",
-                             listener->reactor_index(), ": ",
-                             Describe(set->first, set->second)));
+    if (set->first == set->second) continue;
+    std::string line =
+        absl::StrCat(caller.name, " sets limits of listener \"",
+                     listener->name(), "\": ",
+                     Describe(set->first, set->second));
+    if (told.insert(line).second) log_->Write(LogLevel::kInfo, line);
   }
   v1::GetLimitsRequest now;
   now.set_listener(request.listener());

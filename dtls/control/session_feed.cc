@@ -52,7 +52,8 @@ void SessionFeed::OnListenerAdded(
     sources_.push_back({.listener = listener,
                         .observer = observer,
                         .exhausted = skip_present_});
-    // Before any chunk is asked for, and before `Stop` takes it back.
+    // Before any chunk is asked for, and before `Stop` takes it back. One that
+    // has ended has nothing to tell.
     listener->Post([observer = std::move(observer)](ListenerAdmin& admin) {
       admin.AddObserver(observer);
     });

@@ -61,6 +61,9 @@ ListenerStatistics Counted(uint64_t factor) {
   s.dropped_max_reassembly_bytes = 72 * factor;
   s.reassembly_bytes = 73 * factor;
   s.dropped_unknown = 33 * factor;
+  s.strays_forwarded = 34 * factor;
+  s.hellos_handed_over = 35 * factor;
+  s.strays_dropped = 36 * factor;
   s.verification_errors_ignored = 34 * factor;
   s.traffic = {.datagrams_received = 40 * factor,
                .datagrams_sent = 41 * factor,
@@ -132,6 +135,9 @@ constexpr char kCounted[] = R"pb(
   limits_hit { key: "max_reassembly_bytes" value: 72 }
   reassembly_bytes: 73
   dropped_unknown: 33
+  strays_forwarded: 34
+  hellos_handed_over: 35
+  strays_dropped: 36
   verification_errors_ignored: 34
   traffic {
     datagrams_received: 40

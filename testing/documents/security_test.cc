@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/internal/mailbox.h"
 #include "cordon/dtls/internal/reassembly.h"
 #include "cordon/dtls/internal/session_bounds.h"
 #include "cordon/dtls/listener.h"
@@ -98,6 +99,18 @@ TEST(SecurityTest, TellsWhatAHandshakeKeeps) {
     is.push_back(absl::StrCat(bound));
   }
   EXPECT_EQ(told, is);
+}
+
+TEST(SecurityTest, TellsWhatMayWaitForAnotherReactor) {
+  std::vector<std::string> told;
+  for (const Table& table : ReadMarkdown(Runfile("SECURITY.md")).tables) {
+    if (table.header.at(0) != "Reactor") continue;
+    for (const std::vector<std::string>& row : table.rows) {
+      told.push_back(row.at(3));
+    }
+  }
+  EXPECT_EQ(told, std::vector<std::string>{
+                      absl::StrCat(dtls::internal::kMaxStrayBytes)});
 }
 
 // Those that are changed at run time begin as the options say.

@@ -88,6 +88,13 @@ std::string Counters(const ListenerStatistics& total, const Style& style) {
                           FormatCount(dropped.other()), " other"));
   fields.Add("Unknown peers", absl::StrCat(FormatCount(total.dropped_unknown()),
                                            " datagrams dropped"));
+  fields.Add(
+      "Strays",
+      absl::StrCat(FormatCount(total.strays_forwarded()),
+                   " datagrams sent on to the session's reactor, ",
+                   FormatCount(total.hellos_handed_over()),
+                   " hellos to one that accepts, ",
+                   FormatCount(total.strays_dropped()), " lost on the way"));
   fields.Add("Superseded",
              absl::StrCat(FormatCount(total.sessions_superseded()),
                           " sessions, by a new one of the same peer"));
