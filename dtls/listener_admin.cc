@@ -71,10 +71,10 @@ void HandshakeTimes::Add(absl::Duration duration) {
 }
 
 bool ListenerHandle::Post(absl::AnyInvocable<void(ListenerAdmin&)> function) {
-  absl::AnyInvocable<void()> call =
-      [self = self_.lock(), function = std::move(function)]() mutable {
-        if (self->admin_ != nullptr) function(*self->admin_);
-      };
+  absl::AnyInvocable<void()> call = [self = self_.lock(),
+                                     function = std::move(function)]() mutable {
+    if (self->admin_ != nullptr) function(*self->admin_);
+  };
   // Held while posting, so that the reactor is there; but not while a function
   // that was refused is destroyed, which may call anybody.
   absl::MutexLock lock(&mutex_);

@@ -110,8 +110,8 @@ struct ListenerStatistics {
   net::DatagramSocketStatistics socket = {};
 };
 
-// What may be changed while a listener runs; see `ListenerOptions`. They hold for
-// all reactors of a listener together. Lower limits end no session that is
+// What may be changed while a listener runs; see `ListenerOptions`. They hold
+// for all reactors of a listener together. Lower limits end no session that is
 // there.
 struct ListenerLimits {
   size_t max_sessions = 1'000'000;

@@ -96,8 +96,7 @@ class Server {
   std::thread thread_;
 };
 
-class RestartingReactorsTest
-    : public ::testing::TestWithParam<net::Backend> {
+class RestartingReactorsTest : public ::testing::TestWithParam<net::Backend> {
  protected:
   void SetUp() override {
     ServerOptions server;
@@ -119,9 +118,9 @@ class RestartingReactorsTest
 
   // All that is sent comes back, in its order.
   net::Task<absl::Status> Client(net::Reactor& reactor, net::Endpoint at) {
-    CO_ASSIGN_OR_RETURN(Connection connection,
-                        co_await Connect(reactor, at, *client_context_,
-                                         "localhost"));
+    CO_ASSIGN_OR_RETURN(
+        Connection connection,
+        co_await Connect(reactor, at, *client_context_, "localhost"));
     CO_RETURN_IF_ERROR(co_await connection.Handshake());
     if (++connected_ == kClients) all_connected_.Notify();
     uint64_t sent = 0;
@@ -133,9 +132,9 @@ class RestartingReactorsTest
             {reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
       }
       if (received == sent) break;
-      CO_ASSIGN_OR_RETURN(const Message message,
-                          co_await net::WithTimeout(
-                              kPatience, connection.RecvDecrypted()));
+      CO_ASSIGN_OR_RETURN(
+          const Message message,
+          co_await net::WithTimeout(kPatience, connection.RecvDecrypted()));
       EXPECT_EQ(message.text(), absl::StrCat("message ", ++received));
     }
     messages_ += sent;
@@ -194,7 +193,9 @@ TEST_P(RestartingReactorsTest, AListenerServesAgainWhenItsReactorRunsAgain) {
   std::optional<Listener> shares;
   shares = *Listener::Bind(*other, at, *server_context_, options_);
   EXPECT_EQ(options_.registry->listeners().size(), 2U);
-  auto nothing = []() -> net::Task<absl::Status> { co_return absl::OkStatus(); };
+  auto nothing = []() -> net::Task<absl::Status> {
+    co_return absl::OkStatus();
+  };
   EXPECT_EQ(reactor->Run(nothing()), absl::OkStatus());
   // Nobody looks for it while it is not there.
   EXPECT_EQ(options_.registry->listeners().size(), 1U);
@@ -211,6 +212,33 @@ TEST_P(RestartingReactorsTest, AListenerServesAgainWhenItsReactorRunsAgain) {
     CO_RETURN_IF_ERROR(co_await client.Close());
     scope.RequestStop();
     co_return co_await scope.Join();
+  };
+  EXPECT_EQ(reactor->Run(visit()), absl::OkStatus());
+}
+
+// Nobody was there when its reactor ended, and so its socket still shares the
+// port; until another one comes.
+TEST_P(RestartingReactorsTest,
+       OneWhoseReactorEndedAloneTakesNothingFromOthers) {
+  std::optional<Server> ended;
+  ended.emplace(GetParam(), net::Endpoint::LoopbackV4(0), *server_context_,
+                options_);
+  ended->Stop();
+  Server next(GetParam(), ended->at(), *server_context_, options_);
+  std::unique_ptr<net::Reactor> reactor =
+      *net::MakeReactor({.backend = GetParam()});
+  auto visit = [&]() -> net::Task<absl::Status> {
+    // Many, so that some would be the other's.
+    for (int i = 0; i < 16; ++i) {
+      CO_ASSIGN_OR_RETURN(
+          Connection client,
+          co_await Connect(*reactor, next.at(), *client_context_, "localhost"));
+      CO_RETURN_IF_ERROR(
+          co_await net::WithTimeout(kPatience, client.Handshake()));
+      EXPECT_EQ(client.statistics().retransmissions, 0U);
+      CO_RETURN_IF_ERROR(co_await client.Close());
+    }
+    co_return absl::OkStatus();
   };
   EXPECT_EQ(reactor->Run(visit()), absl::OkStatus());
 }

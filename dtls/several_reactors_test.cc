@@ -145,8 +145,7 @@ class SeveralReactorsTest : public ::testing::Test {
     co_return connection;
   }
   // One message, which must come back at once: nothing is sent again.
-  static net::Task<absl::Status> Ask(Connection& connection,
-                                     std::string text) {
+  static net::Task<absl::Status> Ask(Connection& connection, std::string text) {
     CO_RETURN_IF_ERROR(co_await connection.SendEncrypted(
         {reinterpret_cast<const uint8_t*>(text.data()), text.size()}));
     CO_ASSIGN_OR_RETURN(Message reply,
@@ -488,9 +487,8 @@ TEST_F(SeveralReactorsTest, ACookieIsGoodOnEveryReactor) {
     // The other one is told the same, which changes nothing.
     CO_RETURN_IF_ERROR(servers_[1].admin->SetCookieParameters(
         {.hash = CookieHash::kSha384, .secret = std::string(32, 's')}));
-    EXPECT_FALSE(servers_[1]
-                     .admin->SetCookieParameters({.secret = "short"})
-                     .ok());
+    EXPECT_FALSE(
+        servers_[1].admin->SetCookieParameters({.secret = "short"}).ok());
     CO_ASSIGN_OR_RETURN(Connection another, co_await Connect());
     const CookieStatistics first = Of(0).cookies;
     const CookieStatistics second = Of(1).cookies;
@@ -505,7 +503,8 @@ TEST_F(SeveralReactorsTest, ACookieIsGoodOnEveryReactor) {
 TEST_F(SeveralReactorsTest, ANoticeOfThePathReachesTheSession) {
   ExpectRuns([this]() -> net::Task<absl::Status> {
     CO_ASSIGN_OR_RETURN(Connection client, co_await Connect(5000));
-    // As both sockets hear of it, once at its own reactor and once by the other.
+    // As both sockets hear of it, once at its own reactor and once by the
+    // other.
     reactor_.TellOfPeer(At(), {.peer = net::Endpoint::LoopbackV4(5000),
                                .local = {At().WithPort(0), 1},
                                .path_mtu = 700});

@@ -287,9 +287,9 @@ absl::Status ListenerOperator::SetLimits(const v1::SetLimitsRequest& request,
   }
   auto listeners = ListenersOf(*registry_, request.listener(), "listener");
   if (!listeners.ok()) return listeners.status();
-  // The reactors of a listener have one set of limits: what the first changes is
-  // changed for all. Listeners of one name on several addresses have their own,
-  // but often the same.
+  // The reactors of a listener have one set of limits: what the first changes
+  // is changed for all. Listeners of one name on several addresses have their
+  // own, but often the same.
   std::set<std::string> told;
   for (const std::shared_ptr<ListenerHandle>& listener : *listeners) {
     using BeforeAndAfter = std::pair<ListenerLimits, ListenerLimits>;
@@ -308,10 +308,9 @@ absl::Status ListenerOperator::SetLimits(const v1::SetLimitsRequest& request,
     if (absl::IsUnavailable(set.status())) continue;
     if (!set.ok()) return set.status();
     if (set->first == set->second) continue;
-    std::string line =
-        absl::StrCat(caller.name, " sets limits of listener \"",
-                     listener->name(), "\": ",
-                     Describe(set->first, set->second));
+    std::string line = absl::StrCat(caller.name, " sets limits of listener \"",
+                                    listener->name(),
+                                    "\": ", Describe(set->first, set->second));
     if (told.insert(line).second) log_->Write(LogLevel::kInfo, line);
   }
   v1::GetLimitsRequest now;

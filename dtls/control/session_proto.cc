@@ -243,8 +243,7 @@ void AddTo(const ListenerStatistics& s, v1::ListenerStatistics* sum) {
   limits["draining"] += s.dropped_draining;
   sum->set_dropped_unknown(sum->dropped_unknown() + s.dropped_unknown);
   sum->set_strays_forwarded(sum->strays_forwarded() + s.strays_forwarded);
-  sum->set_hellos_handed_over(sum->hellos_handed_over() +
-                              s.hellos_handed_over);
+  sum->set_hellos_handed_over(sum->hellos_handed_over() + s.hellos_handed_over);
   sum->set_strays_dropped(sum->strays_dropped() + s.strays_dropped);
   AddTo(s.traffic, sum->mutable_traffic());
   sum->set_retransmissions(sum->retransmissions() + s.traffic.retransmissions);

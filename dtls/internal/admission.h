@@ -78,8 +78,8 @@ class Admission {
   size_t half_open() const { return ledger_->half_open(); }
   size_t HalfOpenOf(const net::Endpoint& peer) const;
   size_t sources() const { return ledger_->sources(); }
-  // Since when the oldest one here has been half-open; in the future if there is
-  // none. Thread-safe.
+  // Since when the oldest one here has been half-open; in the future if there
+  // is none. Thread-safe.
   absl::Time oldest() const {
     return absl::FromUnixNanos(oldest_.load(std::memory_order_relaxed));
   }

@@ -46,14 +46,13 @@ AdmissionLedger::Cookies AdmissionLedger::SetCookieParameters(
   absl::MutexLock lock(&mutex_);
   if (cookies_ == nullptr || cookies_->hash != parameters.hash ||
       cookies_->secret != parameters.secret) {
-    cookies_ = Cookies(new CookieParameters(parameters),
-                       [](CookieParameters* wiped) {
-                         if (wiped->secret.has_value()) {
-                           OPENSSL_cleanse(wiped->secret->data(),
-                                           wiped->secret->size());
-                         }
-                         delete wiped;
-                       });
+    cookies_ =
+        Cookies(new CookieParameters(parameters), [](CookieParameters* wiped) {
+          if (wiped->secret.has_value()) {
+            OPENSSL_cleanse(wiped->secret->data(), wiped->secret->size());
+          }
+          delete wiped;
+        });
     version_.fetch_add(1, std::memory_order_release);
   }
   return cookies_;
@@ -65,9 +64,9 @@ AdmissionLedger::Cookies AdmissionLedger::cookie_parameters() const {
 }
 
 AdmissionLedger::Answer AdmissionLedger::Admit(const net::Endpoint& source,
-                                                bool proven,
-                                                MemoryBudget& memory,
-                                                absl::Time now) {
+                                               bool proven,
+                                               MemoryBudget& memory,
+                                               absl::Time now) {
   absl::MutexLock lock(&mutex_);
   if (sessions_ >= limits_.max_sessions) return Answer::kMaxSessions;
   if (!memory.HasRoomFor(kSessionBytes)) return Answer::kMaxSessionMemory;

@@ -51,10 +51,10 @@ class AdmissionLedger {
   // Another after each change of the limits or of the cookies.
   uint64_t version() const { return version_.load(std::memory_order_acquire); }
 
-  // Takes a place for one more session of `source`, which is half-open and waits
-  // to be accepted, if there is one, and keeps room for it in `memory`.
+  // Takes a place for one more session of `source`, which is half-open and
+  // waits to be accepted, if there is one, and keeps room for it in `memory`.
   Answer Admit(const net::Endpoint& source, bool proven, MemoryBudget& memory,
-                absl::Time now);
+               absl::Time now);
   // See `Admission::KeepsRate`.
   bool KeepsRate(const net::Endpoint& source, bool proven,
                  absl::Time now) const;

@@ -89,12 +89,11 @@ class AdmissionTest : public ::testing::Test {
     side.admission.Remove(id);
   }
 
-  std::shared_ptr<AdmissionLedger> ledger_ =
-      std::make_shared<AdmissionLedger>(ListenerLimits{
-          .max_sessions = 100,
-          .accept_backlog = 5,
-          .max_half_open = 3,
-          .max_half_open_per_source = 2});
+  std::shared_ptr<AdmissionLedger> ledger_ = std::make_shared<AdmissionLedger>(
+      ListenerLimits{.max_sessions = 100,
+                     .accept_backlog = 5,
+                     .max_half_open = 3,
+                     .max_half_open_per_source = 2});
   Side side_ = Side(ledger_);
   ListenerStatistics& statistics_ = side_.statistics;
   Admission& admission_ = side_.admission;
@@ -310,8 +309,8 @@ TEST_F(SharedAdmissionTest, SoDoThoseThatWait) {
 }
 
 TEST_F(SharedAdmissionTest, SoDoTheirMemoryAndWhatHandshakesKeep) {
-  SetLimits({.max_session_memory = 3 * kSessionBytes,
-             .max_reassembly_bytes = 1000});
+  SetLimits(
+      {.max_session_memory = 3 * kSessionBytes, .max_reassembly_bytes = 1000});
   side_.admission.memory().Add(2 * kSessionBytes);
   EXPECT_TRUE(AdmitAt(other_, "10.0.0.1"));
   other_.admission.memory().Add(kSessionBytes);
@@ -342,8 +341,7 @@ TEST_F(SharedAdmissionTest, SoDoHandshakesAndThoseOfASource) {
 }
 
 TEST_F(SharedAdmissionTest, SoDoesTheRateOfASource) {
-  SetLimits(
-      {.handshake_rate_per_source = 1, .handshake_burst_per_source = 2});
+  SetLimits({.handshake_rate_per_source = 1, .handshake_burst_per_source = 2});
   EXPECT_TRUE(AdmitAt(side_, "10.0.0.1"));
   EXPECT_TRUE(AdmitAt(other_, "10.0.0.1"));
   EXPECT_FALSE(AdmitAt(side_, "10.0.0.1"));
@@ -368,8 +366,8 @@ TEST_F(SharedAdmissionTest, OneThatGivesWayIsLookedForHereAndThenElsewhere) {
   // There it is.
   EXPECT_TRUE(AdmitAt(other_, "10.0.0.4"));
   EXPECT_EQ(other_.asked, std::vector<uint64_t>{1});
-  EXPECT_EQ(other_.admission.oldest(), absl::FromUnixNanos(
-      std::numeric_limits<int64_t>::max()));
+  EXPECT_EQ(other_.admission.oldest(),
+            absl::FromUnixNanos(std::numeric_limits<int64_t>::max()));
 }
 
 TEST_F(SharedAdmissionTest, AnotherLimitHoldsForAllAtOnce) {

@@ -28,15 +28,8 @@ GroupMember::GroupMember(net::Reactor& reactor,
       host_(host),
       statistics_(*statistics) {
   if (group_ == nullptr) return;
-  self_ = std::make_shared<Mailbox>(
-      reactor, which, [&host] { return host.OldestHalfOpen(); },
-      [this](const Parcel& parcel, absl::Span<uint8_t> bytes) {
-        // The listener may end by it.
-        const std::shared_ptr<void> held = host_.Hold();
-        final_ = parcel.kind == Parcel::Kind::kHello;
-        host_.OnParcel(parcel, bytes);
-        final_ = false;
-      });
+  self_ = std::make_shared<Mailbox>(reactor, which,
+                                    static_cast<Mailbox::Owner&>(*this));
   group_->Join(self_);
   joined_ = true;
   reactor.AddObserver(*this);
@@ -169,6 +162,14 @@ void GroupMember::OnTimer() {
   reactor_.executor().timers().Arm(*this, reactor_.Now() + kDry);
 }
 
+void GroupMember::OnParcel(const Parcel& parcel, absl::Span<uint8_t> bytes) {
+  // The listener may end by it.
+  const std::shared_ptr<void> held = host_.Hold();
+  final_ = parcel.kind == Parcel::Kind::kHello;
+  host_.OnParcel(parcel, bytes);
+  final_ = false;
+}
+
 void GroupMember::StopAccepting() {
   accepting_ = false;
   if (group_ != nullptr) self_->set_accepting(false);
@@ -187,7 +188,7 @@ void GroupMember::Leave() {
   self_->set_alive(false);
   Send();
   if (!group_->AnyAlive()) return;
-  RetireSocket();
+  self_->Retire();
   if (!reactor_.running()) return;
   held_ = host_.Hold();
   seen_datagrams_ = ~uint64_t{0};
@@ -210,9 +211,10 @@ void GroupMember::OnPeerEstablished(const net::Path& path) {
 }
 
 void GroupMember::OnRunBegins() {
-  if (joined_ || !accepting_) return;
+  // It has nothing to do any more.
+  if (!joined_ && !accepting_) return;
   self_->set_alive(true);
-  group_->Join(self_);
+  if (!joined_) group_->Join(self_);
   joined_ = true;
   if (retired_) {
     retired_ = false;
@@ -222,7 +224,7 @@ void GroupMember::OnRunBegins() {
 
 bool GroupMember::OnRunEnding() {
   if (joined_ && group_->AnyAlive(&reactor_)) {
-    RetireSocket();
+    self_->Retire();
     group_->Leave(self_);
     joined_ = false;
     self_->set_alive(false);

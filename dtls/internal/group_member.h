@@ -28,6 +28,7 @@ namespace cordon::dtls::internal {
 // sent on. For the reactor's thread.
 class GroupMember final : public PeerTable::Watcher,
                           public net::RunObserver,
+                          private Mailbox::Owner,
                           private net::Timer {
  public:
   // The listener, which outlives it.
@@ -88,6 +89,10 @@ class GroupMember final : public PeerTable::Watcher,
   void OnRunBegins() override;
   bool OnRunEnding() override;
   void OnRunEnded() override;
+  // Mailbox::Owner:
+  void OnParcel(const Parcel& parcel, absl::Span<uint8_t> bytes) override;
+  absl::Time OldestHalfOpen() const override { return host_.OldestHalfOpen(); }
+  void RetireSocket() override;
   // Timer:
   void OnTimer() override;
 
@@ -104,7 +109,6 @@ class GroupMember final : public PeerTable::Watcher,
                const net::Path& path, absl::Span<const uint8_t> bytes,
                size_t path_mtu = 0);
   void Send();
-  void RetireSocket();
 
   net::Reactor& reactor_;
   const std::shared_ptr<ListenerGroup> group_;
@@ -114,6 +118,7 @@ class GroupMember final : public PeerTable::Watcher,
   bool final_ = false;
   bool accepting_ = true;
   bool joined_ = false;
+  // Written with the mailbox locked.
   bool retired_ = false;
   std::vector<Outgoing> outgoing_;
   // Since the socket was retired.

@@ -69,6 +69,8 @@ std::shared_ptr<AdmissionLedger> ListenerGroup::Ledger(
 
 void ListenerGroup::Join(const Member& member) {
   absl::MutexLock lock(&mutex_);
+  // One that was left alone when its reactor ended is so no more.
+  for (const Member& other : members_) other->RetireIfEnded();
   members_.push_back(member);
   members_count_ = members_.size();
 }
@@ -82,9 +84,8 @@ void ListenerGroup::Leave(const Member& member) {
 
 bool ListenerGroup::AnyAlive(const net::Reactor* but) const {
   absl::MutexLock lock(&mutex_);
-  return std::any_of(members_.begin(), members_.end(), [&](const Member& m) {
-    return m->alive() && (but == nullptr || !m->IsOn(*but));
-  });
+  return std::any_of(members_.begin(), members_.end(),
+                     [&](const Member& m) { return m->IsServed(but); });
 }
 
 ListenerGroup::Member ListenerGroup::Accepting(

@@ -2,8 +2,8 @@
 // reactor, and which of them has the session with a peer.
 //
 // The kernel chooses by a hash who gets a datagram, and chooses anew when a
-// socket comes or goes. So datagrams reach reactors that do not know their peer;
-// here they learn who does.
+// socket comes or goes. So datagrams reach reactors that do not know their
+// peer; here they learn who does.
 #ifndef CORDON_DTLS_INTERNAL_LISTENER_GROUP_H_
 #define CORDON_DTLS_INTERNAL_LISTENER_GROUP_H_
 
@@ -61,11 +61,11 @@ class ListenerGroup {
   // One is alive, on another reactor than `but`.
   bool AnyAlive(const net::Reactor* but = nullptr) const;
 
-  // Of those that take new sessions, but not `but`: one that `peer` is given to,
-  // of the same listener if there is one. Null if there is none.
+  // Of those that take new sessions, but not `but`: one that `peer` is given
+  // to, of the same listener if there is one. Null if there is none.
   Member Accepting(const Mailbox& but, const net::Endpoint& peer) const;
-  // Of those of the same listener: the one with the oldest half-open session, if
-  // that is from before `since`.
+  // Of those of the same listener: the one with the oldest half-open session,
+  // if that is from before `since`.
   Member WithOldest(const Mailbox& but, absl::Time since) const;
 
   Owners Find(const net::Path& path) const;

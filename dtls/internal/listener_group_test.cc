@@ -4,9 +4,11 @@
 #include <set>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/internal/mailbox.h"
 #include "cordon/net/base/endpoint.h"
+#include "cordon/net/task/task.h"
 #include "cordon/net/udp/datagram_socket.h"
 #include "cordon/testing/sim/sim_reactor.h"
 #include "gtest/gtest.h"
@@ -18,11 +20,20 @@ using ::cordon::testing::SimReactor;
 
 class ListenerGroupTest : public ::testing::Test {
  protected:
+  struct Owner final : Mailbox::Owner {
+    explicit Owner(absl::Time since) : oldest(since) {}
+    void OnParcel(const Parcel&, absl::Span<uint8_t>) override {}
+    absl::Time OldestHalfOpen() const override { return oldest; }
+    void RetireSocket() override { retired = true; }
+
+    const absl::Time oldest;
+    bool retired = false;
+  };
+
   ListenerGroup::Member Join(net::Reactor& reactor, const void* which,
                              absl::Time oldest = absl::InfiniteFuture()) {
-    auto member = std::make_shared<Mailbox>(
-        reactor, which, [oldest] { return oldest; },
-        [](const Parcel&, absl::Span<uint8_t>) {});
+    owners_.push_back(std::make_unique<Owner>(oldest));
+    auto member = std::make_shared<Mailbox>(reactor, which, *owners_.back());
     group_->Join(member);
     return member;
   }
@@ -31,6 +42,7 @@ class ListenerGroupTest : public ::testing::Test {
                      {net::Endpoint::LoopbackV4(0), 1});
   }
 
+  std::vector<std::unique_ptr<Owner>> owners_;
   SimReactor reactor_;
   SimReactor other_;
   std::shared_ptr<ListenerGroup> group_ =
@@ -132,6 +144,20 @@ TEST_F(ListenerGroupTest, KnowsWhereTheOldestHandshakeIs) {
   EXPECT_EQ(group_->WithOldest(*a_, absl::FromUnixSeconds(10)), nullptr);
   EXPECT_EQ(group_->WithOldest(*b_, absl::FromUnixSeconds(30)), a_);
   EXPECT_EQ(group_->WithOldest(*c_, absl::FromUnixSeconds(30)), nullptr);
+}
+
+// It was alone when its reactor ended.
+TEST_F(ListenerGroupTest, OneThatJoinsHasThePortFromThoseThatHaveEnded) {
+  const auto nothing = []() -> net::Task<absl::Status> {
+    co_return absl::OkStatus();
+  };
+  EXPECT_EQ(other_.Run(nothing()), absl::OkStatus());
+  EXPECT_FALSE(group_->AnyAlive(&reactor_));
+  Join(reactor_, this);
+  EXPECT_FALSE(owners_[0]->retired);
+  EXPECT_TRUE(owners_[1]->retired);
+  EXPECT_TRUE(owners_[2]->retired);
+  EXPECT_FALSE(b_->alive());
 }
 
 TEST_F(ListenerGroupTest, KnowsWhetherAnyIsAlive) {

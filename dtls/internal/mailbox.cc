@@ -25,8 +25,8 @@ size_t Mailbox::Deliver(ParcelBatch& batch) {
       // There are no more of these than sessions.
       const bool always = parcel.kind == Parcel::Kind::kSuperseded;
       if (reactor_ == nullptr || !alive() ||
-          (!always && waiting_.cost() + parcel.size + sizeof(Parcel) >
-                          kMaxStrayBytes)) {
+          (!always &&
+           waiting_.cost() + parcel.size + sizeof(Parcel) > kMaxStrayBytes)) {
         ++dropped;
         continue;
       }
@@ -34,7 +34,8 @@ size_t Mailbox::Deliver(ParcelBatch& batch) {
     }
     if (first && !waiting_.empty() &&
         !reactor_->Post([self = shared_from_this()] { self->Work(); })) {
-      set_alive(false);
+      alive_ = false;
+      owner_.RetireSocket();
       dropped += waiting_.size();
       waiting_.Clear();
     }
@@ -43,21 +44,38 @@ size_t Mailbox::Deliver(ParcelBatch& batch) {
   return dropped;
 }
 
-bool Mailbox::IsOn(const net::Reactor& reactor) const {
+bool Mailbox::IsServed(const net::Reactor* but) const {
   absl::MutexLock lock(&mutex_);
-  return reactor_ == &reactor;
+  return alive() && reactor_ != nullptr && reactor_ != but &&
+         !reactor_->ended();
 }
 
 absl::Time Mailbox::oldest() const {
   absl::MutexLock lock(&mutex_);
-  return oldest_ == nullptr ? absl::InfiniteFuture() : oldest_();
+  return reactor_ == nullptr ? absl::InfiniteFuture() : owner_.OldestHalfOpen();
+}
+
+void Mailbox::RetireIfEnded() {
+  absl::MutexLock lock(&mutex_);
+  if (reactor_ == nullptr || !reactor_->ended()) return;
+  alive_ = false;
+  owner_.RetireSocket();
+}
+
+void Mailbox::Retire() {
+  absl::MutexLock lock(&mutex_);
+  owner_.RetireSocket();
+}
+
+void Mailbox::set_alive(bool alive) {
+  absl::MutexLock lock(&mutex_);
+  alive_ = alive;
 }
 
 void Mailbox::Close() {
   alive_ = false;
   open_ = false;
   absl::MutexLock lock(&mutex_);
-  oldest_ = nullptr;
   reactor_ = nullptr;
   waiting_.Clear();
 }
@@ -70,7 +88,7 @@ void Mailbox::Work() {
   for (const Parcel& parcel : working_.parcels()) {
     // What comes of one may be the end of the listener.
     if (!open_) break;
-    receive_(parcel, working_.BytesOf(parcel));
+    owner_.OnParcel(parcel, working_.BytesOf(parcel));
   }
   working_.Clear();
 }

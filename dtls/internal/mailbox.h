@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <vector>
 
@@ -69,25 +68,35 @@ class ParcelBatch {
 // Thread-safe, but for what is said to be for the owner: the reactor's thread.
 class Mailbox : public std::enable_shared_from_this<Mailbox> {
  public:
-  // Called on the reactor's thread.
-  using Receive = std::function<void(const Parcel&, absl::Span<uint8_t>)>;
+  // Its owner, a listener of a reactor.
+  class Owner {
+   public:
+    virtual ~Owner() = default;
+    // On the reactor's thread.
+    virtual void OnParcel(const Parcel& parcel, absl::Span<uint8_t> bytes) = 0;
+    // Since when the oldest handshake has been half-open. On any thread.
+    virtual absl::Time OldestHalfOpen() const = 0;
+    // Takes its socket out of those that share the port. On the reactor's
+    // thread, or on any while the reactor has ended; the mailbox is locked.
+    virtual void RetireSocket() = 0;
+  };
 
-  // `which` tells listeners apart; `oldest` is since when the oldest handshake
-  // there has been half-open, for any thread.
-  Mailbox(net::Reactor& reactor, const void* which,
-          std::function<absl::Time()> oldest, Receive receive)
-      : which_(which),
-        oldest_(std::move(oldest)),
-        reactor_(&reactor),
-        receive_(std::move(receive)) {}
+  // `which` tells listeners apart. The owner calls `Close` before its end.
+  Mailbox(net::Reactor& reactor, const void* which, Owner& owner)
+      : which_(which), owner_(owner), reactor_(&reactor) {}
 
   // Takes what there is room for, and empties `batch`. Returns how many
   // datagrams there was no room for, or nobody to receive them.
   size_t Deliver(ParcelBatch& batch);
 
   const void* which() const { return which_; }
-  bool IsOn(const net::Reactor& reactor) const;
+  // Its reactor has not ended, and is another one than `but`, which may be
+  // null.
+  bool IsServed(const net::Reactor* but) const;
   absl::Time oldest() const;
+  // What its reactor would not read any more is for others to have, if it has
+  // ended.
+  void RetireIfEnded();
   // There is somebody who receives.
   bool alive() const { return alive_.load(std::memory_order_relaxed); }
   // It takes new sessions.
@@ -96,7 +105,9 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   }
 
   // For the owner.
-  void set_alive(bool alive) { alive_ = alive; }
+  void Retire();
+  // Whatever others have done is done when this returns.
+  void set_alive(bool alive);
   void set_accepting(bool accepting) { accepting_ = accepting; }
   // Nothing is received any more, and the reactor may go.
   void Close();
@@ -105,16 +116,15 @@ class Mailbox : public std::enable_shared_from_this<Mailbox> {
   void Work();
 
   const void* const which_;
+  Owner& owner_;
   std::atomic<bool> alive_ = true;
   std::atomic<bool> accepting_ = true;
 
   mutable absl::Mutex mutex_;
-  std::function<absl::Time()> oldest_ ABSL_GUARDED_BY(mutex_);
   // Null after `Close`.
   net::Reactor* reactor_ ABSL_GUARDED_BY(mutex_);
   ParcelBatch waiting_ ABSL_GUARDED_BY(mutex_);
   // For the reactor's thread.
-  const Receive receive_;
   bool open_ = true;
   // Kept for its memory.
   ParcelBatch working_;

@@ -1,8 +1,8 @@
 #include "cordon/dtls/internal/mailbox.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -23,17 +23,16 @@ absl::Span<const uint8_t> Bytes(const std::string& text) {
   return {reinterpret_cast<const uint8_t*>(text.data()), text.size()};
 }
 
-class MailboxTest : public ::testing::Test {
+class MailboxTest : public ::testing::Test, public Mailbox::Owner {
  protected:
-  std::shared_ptr<Mailbox> Make() {
-    return std::make_shared<Mailbox>(
-        reactor_, this, [] { return absl::UnixEpoch(); },
-        [this](const Parcel& parcel, absl::Span<uint8_t> bytes) {
-          received_.emplace_back(bytes.begin(), bytes.end());
-          kinds_.push_back(parcel.kind);
-          if (on_receive_ != nullptr) on_receive_();
-        });
+  void OnParcel(const Parcel& parcel, absl::Span<uint8_t> bytes) override {
+    received_.emplace_back(bytes.begin(), bytes.end());
+    kinds_.push_back(parcel.kind);
+    if (on_receive_ != nullptr) on_receive_();
   }
+  absl::Time OldestHalfOpen() const override { return absl::UnixEpoch(); }
+  void RetireSocket() override { ++retired_; }
+
   static Parcel Of(Parcel::Kind kind) {
     return {.kind = kind, .peer = net::Endpoint::LoopbackV4(5000)};
   }
@@ -46,11 +45,13 @@ class MailboxTest : public ::testing::Test {
   }
 
   SimReactor reactor_;
-  std::shared_ptr<Mailbox> box_ = Make();
+  std::shared_ptr<Mailbox> box_ =
+      std::make_shared<Mailbox>(reactor_, this, *this);
   ParcelBatch batch_;
   std::vector<std::string> received_;
   std::vector<Parcel::Kind> kinds_;
   std::function<void()> on_receive_;
+  int retired_ = 0;
 };
 
 TEST_F(MailboxTest, DeliversInOrder) {
@@ -63,8 +64,7 @@ TEST_F(MailboxTest, DeliversInOrder) {
   EXPECT_EQ(box_->Deliver(batch_), 0U);
   EXPECT_TRUE(received_.empty());
   Turn();
-  EXPECT_EQ(received_,
-            (std::vector<std::string>{"one", "", "three", "hello"}));
+  EXPECT_EQ(received_, (std::vector<std::string>{"one", "", "three", "hello"}));
   EXPECT_EQ(kinds_.back(), Parcel::Kind::kHello);
 }
 
@@ -106,8 +106,25 @@ TEST_F(MailboxTest, OfOneThatHasEndedAllIsDropped) {
   EXPECT_EQ(box_->Deliver(batch_), 2U);
   EXPECT_FALSE(box_->alive());
   EXPECT_FALSE(box_->accepting());
+  // Nor does its socket take anything from the others.
+  EXPECT_EQ(retired_, 1);
   Turn();
   EXPECT_TRUE(received_.empty());
+}
+
+TEST_F(MailboxTest, OnlyOneThatHasEndedIsRetiredByOthers) {
+  box_->RetireIfEnded();
+  EXPECT_TRUE(box_->IsServed(nullptr));
+  EXPECT_FALSE(box_->IsServed(&reactor_));
+  EXPECT_EQ(retired_, 0);
+  Turn();
+  EXPECT_FALSE(box_->IsServed(nullptr));
+  box_->RetireIfEnded();
+  EXPECT_EQ(retired_, 1);
+  EXPECT_FALSE(box_->alive());
+  box_->Close();
+  box_->RetireIfEnded();
+  EXPECT_EQ(retired_, 1);
 }
 
 TEST_F(MailboxTest, NothingIsReceivedOnceItIsClosed) {

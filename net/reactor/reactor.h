@@ -43,8 +43,8 @@ struct ReactorStatistics {
 
 struct RunObserverTag {};
 
-// Hears when `Reactor::Run` begins and ends, on the reactor's thread. Leaves the
-// reactor when destroyed.
+// Hears when `Reactor::Run` begins and ends, on the reactor's thread. Leaves
+// the reactor when destroyed.
 class RunObserver : public IntrusiveListNode<RunObserverTag> {
  public:
   virtual void OnRunBegins() {}
@@ -76,9 +76,9 @@ class Reactor {
   void RequestStop();
 
   // Thread-safe. Runs `function` on the reactor's thread, soon, outside of any
-  // coroutine. True: it is taken, and it runs or, if the reactor ends before, is
-  // destroyed without having run. False: `Run` has returned; `function` is left
-  // as it is. What is posted before `Run` is called runs in it.
+  // coroutine. True: it is taken, and it runs or, if the reactor ends before,
+  // is destroyed without having run. False: `Run` has returned; `function` is
+  // left as it is. What is posted before `Run` is called runs in it.
   bool Post(absl::AnyInvocable<void()>&& function);
 
   // Thread-safe. `Run` has returned, and was not called again.

@@ -381,9 +381,7 @@ TEST_P(ReactorContractTest, RunsWhatOtherThreadsPost) {
 TEST_P(ReactorContractTest, WhatIsPostedToOneThatHasEndedIsRefused) {
   auto alive = std::make_shared<int>();
   int ran = 0;
-  const auto post = [&] {
-    return reactor_->Post([&ran, alive] { ++ran; });
-  };
+  const auto post = [&] { return reactor_->Post([&ran, alive] { ++ran; }); };
   EXPECT_FALSE(reactor_->ended());
   EXPECT_TRUE(post());
   auto task = [&]() -> Task<absl::Status> {
@@ -481,9 +479,10 @@ Task<absl::Status> RetireOne(Reactor& reactor, Endpoint at) {
     at = sockets[i]->local_endpoint();
     sockets[i]->StartReceiving(counters[i]);
   }
-  const Endpoint to = at.is_any() ? (at.is_v4() ? Endpoint::LoopbackV4(at.port())
-                                                : Endpoint::LoopbackV6(at.port()))
-                                  : at;
+  const Endpoint to = at.is_any()
+                          ? (at.is_v4() ? Endpoint::LoopbackV4(at.port())
+                                        : Endpoint::LoopbackV6(at.port()))
+                          : at;
   std::vector<UdpSocket> peers;
   for (int i = 0; i < kPeers; ++i) {
     CO_ASSIGN_OR_RETURN(UdpSocket peer,

@@ -6,8 +6,8 @@
 //       [&](net::Reactor& reactor) { return Serve(reactor, at, context); });
 //
 // The reactors share nothing. A listener on each binds the same port with
-// `reuse_port`; the kernel spreads the peers over them, and the listeners see to
-// it that nothing is lost when one of them comes or goes (dtls/listener.h).
+// `reuse_port`; the kernel spreads the peers over them, and the listeners see
+// to it that nothing is lost when one of them comes or goes (dtls/listener.h).
 #ifndef CORDON_NET_REACTOR_REACTOR_GROUP_H_
 #define CORDON_NET_REACTOR_REACTOR_GROUP_H_
 

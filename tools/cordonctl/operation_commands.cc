@@ -101,8 +101,9 @@ absl::Status AskToShutOut(const pb::SetLimitsRequest& request) {
   }
   if (limits.empty()) return absl::OkStatus();
   if (absl::Status status = CheckCanAsk(); !status.ok()) return status;
-  return Ask(absl::StrCat("With ", absl::StrJoin(limits, ", "), ", nobody is let in by ",
-                          WhichListeners(), ". Set it?"));
+  return Ask(absl::StrCat("With ", absl::StrJoin(limits, ", "),
+                          ", nobody is let in by ", WhichListeners(),
+                          ". Set it?"));
 }
 
 absl::Status SetLimits(const Arguments& arguments) {
