@@ -13,12 +13,12 @@
 #include "cordon/dtls/internal/client_hello.h"
 #include "cordon/dtls/internal/context_state.h"
 #include "cordon/dtls/internal/group_member.h"
+#include "cordon/dtls/internal/listener_settings.h"
 #include "cordon/dtls/internal/peer_table.h"
 #include "cordon/dtls/internal/session.h"
 #include "cordon/dtls/internal/session_ender.h"
 #include "cordon/dtls/internal/session_events.h"
 #include "cordon/dtls/internal/shared_cookies.h"
-#include "cordon/dtls/listener_settings.h"
 #include "cordon/net/udp/datagram_socket.h"
 
 namespace cordon::dtls {

@@ -146,7 +146,8 @@ TEST_F(OperationsTest, ALimitThatLetsNobodyInHasToBeConfirmed) {
       Command({"limits", "set", "max_sessions=0", "--listener=public"});
   TerminalProcess no(command, 80, 24);
   ASSERT_TRUE(no.WaitForOutput("Set it? [y/N] "));
-  EXPECT_THAT(no.output(), HasSubstr("With max_sessions=0 "));
+  EXPECT_THAT(no.output(), HasSubstr("With max_sessions=0, nobody is let in by "
+                                     "listener \"public\". "));
   no.Type("n\n");
   EXPECT_EQ(no.Wait(), 1);
   EXPECT_EQ(service_.set_limits.requests.size(), 2U);

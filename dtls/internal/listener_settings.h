@@ -1,6 +1,6 @@
-// What comes of `ListenerOptions`: part of listener.cc.
-#ifndef CORDON_DTLS_LISTENER_SETTINGS_H_
-#define CORDON_DTLS_LISTENER_SETTINGS_H_
+// What comes of `ListenerOptions`.
+#ifndef CORDON_DTLS_INTERNAL_LISTENER_SETTINGS_H_
+#define CORDON_DTLS_INTERNAL_LISTENER_SETTINGS_H_
 
 #include <memory>
 
@@ -34,4 +34,4 @@ ListenerShares SharesOf(const ListenerOptions& options,
 
 }  // namespace cordon::dtls::internal
 
-#endif  // CORDON_DTLS_LISTENER_SETTINGS_H_
+#endif  // CORDON_DTLS_INTERNAL_LISTENER_SETTINGS_H_

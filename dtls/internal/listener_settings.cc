@@ -1,4 +1,4 @@
-#include "cordon/dtls/listener_settings.h"
+#include "cordon/dtls/internal/listener_settings.h"
 
 #include "cordon/dtls/internal/context_state.h"
 
