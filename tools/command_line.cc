@@ -25,7 +25,8 @@ namespace {
 constexpr char kSeparator = '\x1f';
 
 bool IsOurs(const absl::CommandLineFlag& flag) {
-  return absl::StrContains(flag.Filename(), "tools/");
+  return absl::StrContains(flag.Filename(), "tools/") ||
+         absl::StrContains(flag.Filename(), "testing/");
 }
 
 // If one of the three is closed, the next file that is opened would be taken
