@@ -172,7 +172,7 @@ void Engine::OnFinished(absl::Time now) {
     if (SSL_get0_peer_certificates(ssl_.get()) != nullptr) {
       internal::JudgePeer(ssl_.get(), &notes_);
     } else if (SSL_get_psk_identity(ssl_.get()) != nullptr) {
-      JudgeResumedPsk();
+      if (JudgeResumedPsk()) return;
     } else if (notes_.mode == PeerVerification::kVerify && RefusesAnonymous()) {
       return;
     }

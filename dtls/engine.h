@@ -221,6 +221,9 @@ class Engine final : private internal::DatagramTransport {
   // The same without the peer's certificates: costs little.
   SessionInfo negotiated() const;
   bool resumed() const { return SSL_session_reused(ssl_.get()) != 0; }
+  // Of the pre-shared key that was used, and may be empty; nothing: there was
+  // none.
+  std::optional<absl::string_view> psk_identity() const;
   const std::vector<VerificationError>& ignored_errors() const {
     return notes_.tolerated;
   }
@@ -357,7 +360,10 @@ class Engine final : private internal::DatagramTransport {
   void OnVerdictPending();
   void GoOn(absl::Time now);
   void Refuse(absl::Status status);
-  void JudgeResumedPsk();
+  // Of a session that was begun with a pre-shared key. True: the handshake
+  // rests until the key was looked up.
+  bool JudgeResumedPsk();
+  void RefuseResumedPsk();
   absl::Status RefusalStatus() const;
   uint8_t RefusalAlert() const;
   // Sends the alert that ends a handshake which is not complete.

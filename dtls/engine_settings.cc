@@ -341,6 +341,12 @@ SessionInfo Engine::info() const {
   return info;
 }
 
+std::optional<absl::string_view> Engine::psk_identity() const {
+  const char* identity = SSL_get_psk_identity(ssl_.get());
+  if (identity == nullptr) return std::nullopt;
+  return identity;
+}
+
 SessionInfo Engine::negotiated() const {
   SessionInfo info;
   const SSL* ssl = ssl_.get();
@@ -369,8 +375,9 @@ SessionInfo Engine::negotiated() const {
   } else {
     info.server_name = options_.server_name;
   }
-  if (const char* identity = SSL_get_psk_identity(ssl)) {
-    info.psk_identity = identity;
+  if (const auto identity = psk_identity()) {
+    info.psk = true;
+    info.psk_identity = std::string(*identity);
   }
   info.psk_identity_hint = notes_.psk_hint;
   if (const SRTP_PROTECTION_PROFILE* profile =

@@ -205,12 +205,28 @@ absl::Status Engine::AbortHandshake(absl::Time now, EngineOutput& output) {
   return Init();
 }
 
-// A session that was begun with a key that has been disabled since.
-void Engine::JudgeResumedPsk() {
-  const char* identity = SSL_get_psk_identity(ssl_.get());
+// Its key may have been disabled since, or may be one that is looked up. One of
+// the context has been compared by BoringSSL's callback already.
+bool Engine::JudgeResumedPsk() {
+  const std::string identity(*psk_identity());
   if (options_.policy != nullptr && !options_.policy->AllowsPsk(identity)) {
     notes_.Refuse(internal::CompiledPolicy::PskError(identity));
+    return false;
   }
+  if (context_.state()->FindPsk(identity) != nullptr) return false;
+  if (!options_.ask_for_psk) {
+    RefuseResumedPsk();
+    return true;
+  }
+  wanted_psk_ = identity;
+  return true;
+}
+
+void Engine::RefuseResumedPsk() {
+  notes_.reject_alert = SSL_AD_UNKNOWN_PSK_IDENTITY;
+  Refuse(absl::UnavailableError(
+      "the handshake failed: the peer resumes a session whose pre-shared key "
+      "is gone, or another one now"));
 }
 
 absl::Status Engine::RefusalStatus() const {
@@ -281,6 +297,14 @@ void Engine::GivePsk(std::vector<uint8_t> key, absl::Time now,
       statistics_.datagrams_sent + statistics_.datagrams_not_sent;
   notes_.psk = {*std::exchange(wanted_psk_, std::nullopt), std::move(key)};
   psk_looked_up_ = true;
+  if (finished_) {
+    const bool same = internal::IsOfPsk(ssl_.get(), notes_.psk.key);
+    notes_.ForgetPsk();
+    if (!same) {
+      RefuseResumedPsk();
+      return;
+    }
+  }
   GoOn(now);
   UpdateTimer(now, datagrams_before);
 }

@@ -126,6 +126,48 @@ absl::StatusOr<VerificationErrorCode> ParseVerificationErrorId(
       })));
 }
 
+bool BreaksTrust(VerificationErrorCode code) {
+  switch (code) {
+    case Code::kUnableToGetIssuer:
+    case Code::kUnableToGetLocalIssuer:
+    case Code::kUnableToVerifyFirst:
+    case Code::kSelfSigned:
+    case Code::kSelfSignedInChain:
+    case Code::kUnableToDecryptSignature:
+    case Code::kUnableToDecodeIssuerKey:
+    case Code::kSignatureInvalid:
+    case Code::kRevoked:
+    case Code::kInvalidCa:
+    case Code::kPathTooLong:
+    case Code::kNotTrusted:
+    case Code::kRejected:
+    case Code::kSubjectIssuerMismatch:
+    case Code::kAuthorityKeyMismatch:
+    case Code::kWeakKey:
+    case Code::kWeakSignature:
+    case Code::kBlocked:
+    // It may be any of these.
+    case Code::kUnspecified:
+      return true;
+    case Code::kNoPeerCertificate:
+    case Code::kNotYetValid:
+    case Code::kExpired:
+    case Code::kInvalidNotBefore:
+    case Code::kInvalidNotAfter:
+    case Code::kCrlUnavailable:
+    case Code::kCrlInvalid:
+    case Code::kInvalidPurpose:
+    case Code::kHostNameMismatch:
+    // What the policy itself demands.
+    case Code::kNotPinned:
+    case Code::kNameNotAllowed:
+    case Code::kNameDenied:
+    case Code::kPskNotAllowed:
+      return false;
+  }
+  return true;
+}
+
 void SetErrorDetail(absl::Status* status, const ErrorDetail& detail) {
   std::string out;
   AddInteger(&out,

@@ -83,6 +83,11 @@ absl::string_view VerificationErrorId(VerificationErrorCode code);
 absl::StatusOr<VerificationErrorCode> ParseVerificationErrorId(
     absl::string_view id);
 
+// Whether with such an error nobody who is trusted vouches for what a
+// certificate says, not even for its names: its issuer is unknown or may not
+// issue it, its signature is wrong or can be forged, its key was given up.
+bool BreaksTrust(VerificationErrorCode code);
+
 struct VerificationError {
   VerificationErrorCode code = VerificationErrorCode::kUnspecified;
   // Where in the chain: 0 is the peer's own certificate.

@@ -198,7 +198,11 @@ class Listener::Core final : public internal::SessionOwner,
     co_return Connection(*std::move(session));
   }
 
+  // The right to its name, until it takes no new peers.
+  void HoldName(PolicyStore::Claim claim) { name_claim_ = std::move(claim); }
+
   void StopAccepting() {
+    name_claim_.reset();
     accepted_.Close(absl::FailedPreconditionError(
         draining_ ? "the listener was drained"
                   : "the listener no longer accepts"));
@@ -263,6 +267,7 @@ class Listener::Core final : public internal::SessionOwner,
 
   void Drain(absl::Duration deadline) override {
     draining_ = true;
+    name_claim_.reset();
     if (sessions_.empty()) {
       StopAccepting();
       return;
@@ -326,10 +331,9 @@ class Listener::Core final : public internal::SessionOwner,
         session.engine().policy_version() >= policy->judges_before()) {
       return;
     }
-    const std::vector<VerificationError> errors =
-        policy->JudgeSession(session.engine().peer_chain().get(),
-                             session.engine().negotiated().psk_identity,
-                             context_.state()->WallNow());
+    const std::vector<VerificationError> errors = policy->JudgeSession(
+        session.engine().peer_chain().get(), session.engine().psk_identity(),
+        context_.state()->WallNow());
     if (errors.empty()) return;
     // Not from within its own call.
     ender_.EndSoon(session.id(), policy->Refusal(errors));
@@ -472,6 +476,7 @@ class Listener::Core final : public internal::SessionOwner,
   bool draining_ = false;
   std::vector<std::shared_ptr<SessionObserver>> observers_;
   std::shared_ptr<ListenerHandle> handle_;
+  PolicyStore::Claim name_claim_;
   absl::btree_map<uint64_t, Session*> sessions_;
   PeerTable peers_;
   internal::AcceptQueue accepted_;
@@ -528,15 +533,23 @@ absl::StatusOr<Listener> Listener::Bind(net::Reactor& reactor,
                           .receive_buffer = options.receive_buffer,
                           .send_buffer = options.send_buffer});
   if (!socket.ok()) return socket.status();
+  PolicyStore::Claim claim;
   if (options.registry != nullptr) {
-    if (absl::Status status = options.registry->policies().EnsurePolicy(
-            options.name, context.state()->policy());
+    PolicyStore& policies = options.registry->policies();
+    const Policy& policy = context.state()->policy();
+    absl::StatusOr<PolicyStore::Claim> claimed =
+        policies.ClaimName(options.name, policy);
+    if (!claimed.ok()) return claimed.status();
+    claim = *std::move(claimed);
+    if (absl::Status status = policies.EnsurePolicy(options.name, policy);
         !status.ok()) {
       return status;
     }
   }
-  return Listener(std::make_shared<Core>(
-      reactor, context, options, *std::move(cookies), *std::move(socket)));
+  auto core = std::make_shared<Core>(reactor, context, options,
+                                     *std::move(cookies), *std::move(socket));
+  core->HoldName(std::move(claim));
+  return Listener(std::move(core));
 }
 
 net::Task<absl::StatusOr<Connection>> Listener::Accept() {

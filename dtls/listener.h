@@ -38,7 +38,8 @@ namespace cordon::dtls {
 struct ListenerOptions {
   // What it is called in the registry, by which it may be looked after while it
   // runs; several may have one name, usually one on each reactor. With a
-  // registry its policies count instead of what the context says about clients.
+  // registry its policies count instead of what the context says about clients;
+  // those of one name have one policy, so that their contexts must say the same.
   std::string name = "default";
   std::shared_ptr<Registry> registry = {};
   // Needed when several reactors serve one port.
@@ -105,7 +106,9 @@ class Listener {
   // Binds and listens. kUnavailable: the address is in use, or not of this
   // machine; kInvalidArgument: the context is a client's, or it wants keys to
   // be looked up and there is no `psk_lookup`, the name is empty, or a prefix
-  // is not from 0 to 32 or 128 bits.
+  // is not from 0 to 32 or 128 bits; kFailedPrecondition: a listener that
+  // accepts has this name in the registry, and its context says something else
+  // about clients.
   static absl::StatusOr<Listener> Bind(net::Reactor& reactor,
                                        const net::Endpoint& at,
                                        const Context& context,

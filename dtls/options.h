@@ -88,8 +88,17 @@ struct VerificationOptions {
   // How many authorities may stand between a peer's certificate and the
   // trusted one, from 0 to 100.
   int max_chain_depth = 10;
-  // SHA-256 fingerprints in hexadecimal, colons allowed: a chain with one of
-  // these certificates, the root included, has the error `kBlocked`.
+  // A chain with one of these certificates, the root included, has the error
+  // `kBlocked`. Each entry is one of
+  //   the SHA-256 fingerprint of a certificate, in hexadecimal, colons allowed:
+  //     it is blocked however it is written, also with the other signature that
+  //     ECDSA has for everything;
+  //   "spki:" and the SHA-256 fingerprint of a public key: all certificates that
+  //     have it;
+  //   "serial:SERIAL@ISSUER", the serial number in hexadecimal and the issuer as
+  //     `PeerIdentity::issuer` has it, as in "serial:0a1b@CN=Example CA".
+  // `FingerprintOf`, `SpkiFingerprintOf` and `IssuerAndSerialOf` read them from
+  // certificates.
   std::vector<std::string> blocked = {};
   // Names are looked up in the subject alternative names only (RFC 9525). If
   // true, the subject's common name counts where there is no such name.

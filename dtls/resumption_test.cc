@@ -343,6 +343,151 @@ TEST_F(ResumptionTest, WithAPreSharedKeyToo) {
   Handshake(session);
   ExpectResumed(true);
   EXPECT_EQ(server_.engine->info().psk_identity, "id");
+  EXPECT_TRUE(server_.engine->info().psk);
+}
+
+// A server that is restarted, with a secret for its tickets, and has other keys
+// then.
+class PskResumptionTest : public ResumptionTest {
+ protected:
+  PskResumptionTest() {
+    pair_.server_options.certificates.clear();
+    pair_.server_options.session_ticket_secret = std::string(32, 's');
+    pair_.server_options.pre_shared_keys = {{"id", {1, 2, 3}},
+                                            {"other", {4, 5, 6}}};
+    pair_.client_options.trust = {};
+    pair_.client_options.pre_shared_key = {"id", {1, 2, 3}};
+    pair_.client_engine.server_name = "";
+  }
+  void RestartServerWith(std::vector<PreSharedKey> keys) {
+    pair_.server_options.pre_shared_keys = std::move(keys);
+    server_context_.emplace(*Context::Server(pair_.server_options));
+  }
+  void ExpectUnknown() {
+    EXPECT_NE(server_.state(), EngineState::kConnected);
+    EXPECT_NE(client_.state(), EngineState::kConnected);
+    EXPECT_EQ(client_.output.messages.size(), 0U);
+    pair_.BelieveAlert(client_);
+    EXPECT_EQ(GetErrorDetail(client_.engine->error())->alert, 115)
+        << client_.engine->error();
+  }
+};
+
+TEST_F(PskResumptionTest, WithTheSameKeyItGoesOn) {
+  const ResumableSession session = First();
+  RestartServerWith({{"id", {1, 2, 3}}});
+  Handshake(session);
+  ExpectResumed(true);
+  // Again and again: what tells the key goes on with the session.
+  pair_.now += absl::Hours(1);
+  Handshake(*client_.engine->Session());
+  ExpectResumed(true);
+}
+
+TEST_F(PskResumptionTest, AKeyThatIsGoneEndsItsSessions) {
+  const ResumableSession session = First();
+  RestartServerWith({{"other", {4, 5, 6}}});
+  Handshake(session);
+  ExpectUnknown();
+}
+
+// Whoever has the new key makes a new session; whoever has the old one does
+// not.
+TEST_F(PskResumptionTest, AKeyThatWasReplacedEndsItsSessions) {
+  const ResumableSession session = First();
+  RestartServerWith({{"id", {1, 2, 4}}});
+  Handshake(session);
+  EXPECT_NE(server_.state(), EngineState::kConnected);
+  pair_.client_options.pre_shared_key = {"id", {1, 2, 4}};
+  client_context_.emplace(*Context::Client(pair_.client_options));
+  Handshake(session);
+  ExpectResumed(false);
+  Handshake(*client_.engine->Session());
+  ExpectResumed(true);
+}
+
+TEST_F(PskResumptionTest, AnotherIdentitysKeyIsAnother) {
+  const ResumableSession session = First();
+  RestartServerWith({{"id", {4, 5, 6}}, {"other", {1, 2, 3}}});
+  Handshake(session);
+  EXPECT_NE(server_.state(), EngineState::kConnected);
+}
+
+// With sessions ids, which the context keeps, and with tickets.
+TEST_F(PskResumptionTest, WithinAContextBothWaysGoOn) {
+  for (const bool tickets : {true, false}) {
+    pair_.server_options.session_tickets = tickets;
+    MakeContexts();
+    ResumableSession session = First();
+    for (int i = 0; i < 3; ++i) {
+      Handshake(session);
+      ExpectResumed(true);
+      session = *client_.engine->Session();
+    }
+  }
+}
+
+// The key is looked up by the application, for a session that is resumed, too.
+class LookedUpPskResumptionTest : public ::testing::Test {
+ protected:
+  LookedUpPskResumptionTest() {
+    world_.server_options.certificates.clear();
+    world_.server_options.psk_lookup = true;
+    world_.listener_options.psk_lookup = [this](const std::string& identity)
+        -> net::Task<absl::StatusOr<std::vector<uint8_t>>> {
+      EXPECT_EQ(identity, "id");
+      ++lookups_;
+      co_await ServedListener::Pass(absl::Milliseconds(100));
+      if (key_.empty()) co_return absl::NotFoundError("no such device");
+      co_return key_;
+    };
+    world_.client_options = {};
+    world_.client_options.pre_shared_key = {"id", {1, 2, 3}};
+  }
+
+  ServedListener world_;
+  std::vector<uint8_t> key_ = {1, 2, 3};
+  int lookups_ = 0;
+};
+
+TEST_F(LookedUpPskResumptionTest, IsAskedForEachSession) {
+  for (const bool tickets : {true, false}) {
+    key_ = {1, 2, 3};
+    lookups_ = 0;
+    world_.server_options.session_tickets = tickets;
+    EXPECT_EQ(world_.Run([&]() -> net::Task<absl::Status> {
+      CO_ASSIGN_OR_RETURN(Connection first, co_await world_.Connect());
+      EXPECT_EQ(lookups_, 1);
+      ConnectOptions options;
+      options.resume = *first.Session();
+      CO_ASSIGN_OR_RETURN(Connection second, co_await world_.Connect(options));
+      EXPECT_TRUE(second.info().resumed);
+      CO_RETURN_IF_ERROR(co_await ServedListener::Ask(second, "known"));
+      EXPECT_EQ(lookups_, 2);
+      // Another key, then none: the server ends the session before it has given
+      // the service anything of it.
+      for (const std::vector<uint8_t>& key :
+           {std::vector<uint8_t>{1, 2, 4}, std::vector<uint8_t>()}) {
+        key_ = key;
+        const int before = lookups_;
+        absl::StatusOr<Connection> third = co_await world_.Connect(options);
+        absl::Status end = third.status();
+        if (third.ok()) end = co_await ServedListener::Ask(*third, "unknown");
+        EXPECT_FALSE(end.ok());
+        EXPECT_EQ(GetErrorDetail(end).value_or(ErrorDetail()).alert, 115)
+            << end;
+        EXPECT_EQ(lookups_, before + 1);
+      }
+      const ListenerStatistics statistics = world_.admin().statistics();
+      EXPECT_EQ(statistics.handshakes_completed, 2U);
+      EXPECT_EQ(statistics.handshakes_resumed, 1U);
+      EXPECT_EQ(statistics.failures[static_cast<size_t>(
+                    HandshakeFailure::kUnknownPsk)],
+                2U);
+      co_return absl::OkStatus();
+    }),
+              absl::OkStatus());
+  }
 }
 
 TEST_F(ResumptionTest, OptionsMustMakeSense) {

@@ -10,6 +10,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "cordon/dtls/context.h"
@@ -24,8 +25,9 @@ ABSL_FLAG(std::string, crl, "",
           "Revocation lists that the other side's certificate must not be on, "
           "a file.");
 ABSL_FLAG(std::string, blocked, "",
-          "Certificates that are not accepted, nor any below them: SHA-256 "
-          "fingerprints, with commas.");
+          "Certificates that are not accepted, nor any below them, with commas: "
+          "SHA-256 fingerprints; spki: and that of a public key; or "
+          "serial:SERIAL@ISSUER, as in serial:0a1b@CN=Example CA.");
 ABSL_FLAG(int, verify_depth, 10,
           "How many authorities may stand between the other side's certificate "
           "and the trusted one.");
@@ -58,6 +60,22 @@ namespace {
 
 std::vector<std::string> List(const std::string& text) {
   return absl::StrSplit(text, ',', absl::SkipEmpty());
+}
+
+// The names of issuers have commas, too.
+std::vector<std::string> BlockList(const std::string& text) {
+  std::vector<std::string> entries;
+  for (std::string& part : List(text)) {
+    const bool more = absl::StrContains(part, '=') &&
+                      !absl::StartsWith(part, "serial:") && !entries.empty() &&
+                      absl::StartsWith(entries.back(), "serial:");
+    if (more) {
+      absl::StrAppend(&entries.back(), ",", part);
+    } else {
+      entries.push_back(std::move(part));
+    }
+  }
+  return entries;
 }
 
 template <typename Options>
@@ -120,7 +138,7 @@ void SetProtocol(absl::string_view program, dtls::ClientOptions* options) {
 void SetVerification(absl::string_view program,
                      dtls::VerificationOptions* options) {
   options->max_chain_depth = absl::GetFlag(FLAGS_verify_depth);
-  options->blocked = List(absl::GetFlag(FLAGS_blocked));
+  options->blocked = BlockList(absl::GetFlag(FLAGS_blocked));
   dtls::ClientOptions depth;
   depth.verification.max_chain_depth = options->max_chain_depth;
   CheckOrDie(program, "verify_depth", std::move(depth));

@@ -154,6 +154,7 @@ std::string Describe(const dtls::Connection& connection) {
   std::vector<std::string> words = {
       connection.peer().ToString(), info.version, info.cipher,
       connection.peer_identity().subject, info.psk_identity};
+  if (info.psk && info.psk_identity.empty()) words.emplace_back("\"\"");
   if (info.resumed) words.emplace_back("resumed");
   words.erase(std::remove(words.begin(), words.end(), ""), words.end());
   return absl::StrJoin(words, " ");

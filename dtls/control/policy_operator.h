@@ -38,12 +38,13 @@ class PolicyOperator {
       const Caller& caller, ::cordon::control::v1::SetPolicyResponse* response);
 
  private:
-  // Listeners that would follow a policy for `name`.
-  std::vector<std::shared_ptr<ListenerHandle>> Followers(
-      const std::string& name) const;
+  // Those whose names fulfil a predicate.
+  template <typename Predicate>
+  std::vector<std::shared_ptr<ListenerHandle>> ListenersWhose(
+      const Predicate& name_fulfils) const;
   absl::Status CheckListener(const std::string& name) const;
   // Logs a change, and judges the sessions that there are if it is asked for.
-  absl::Status Finish(const PolicyVersion& before, const PolicyVersion& now,
+  absl::Status Finish(const std::string& listener, const PolicyVersion& before,
                       const Caller& caller,
                       ::cordon::control::v1::SetPolicyResponse* response);
 

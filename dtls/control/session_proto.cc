@@ -93,6 +93,11 @@ void AddTo(const net::DatagramSocketStatistics& s, v1::SocketStatistics* sum) {
   sum->set_peer_notices(sum->peer_notices() + s.peer_notices);
 }
 
+// The identity of a pre-shared key may be empty.
+bool UsesPsk(const SessionSnapshot& session) {
+  return session.info.psk || !session.info.psk_identity.empty();
+}
+
 }  // namespace
 
 const PeerIdentity& SessionRow::identity() const {
@@ -175,7 +180,7 @@ v1::Session ToProto(const SessionRow& row) {
   if (s.chain != nullptr) {
     *proto.mutable_peer_certificate() = ToProto(row.identity());
   }
-  proto.set_psk_identity(ToUtf8(s.info.psk_identity));
+  if (UsesPsk(s)) proto.set_psk_identity(ToUtf8(s.info.psk_identity));
   v1::Verification* verification = proto.mutable_verification();
   verification->set_verified(s.info.peer_verified);
   for (const VerificationError& error : s.info.ignored_errors) {
@@ -201,7 +206,7 @@ v1::Session ToProto(const SessionRow& row) {
 }
 
 std::string NameOf(const SessionRow& row) {
-  if (!row.session->info.psk_identity.empty()) {
+  if (UsesPsk(*row.session)) {
     return ToUtf8(row.session->info.psk_identity);
   }
   if (row.session->chain == nullptr) return "";

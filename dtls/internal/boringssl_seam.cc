@@ -1,9 +1,13 @@
 #include "cordon/dtls/internal/boringssl_seam.h"
 
 #include <openssl/err.h>
+#include <openssl/pool.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 
 #include <algorithm>
+#include <array>
+#include <utility>
 
 #include "ssl/internal.h"
 
@@ -121,6 +125,42 @@ void AwaitAnswerTo(SSL* ssl, const SentHello& hello, uint64_t next_record) {
 void ClearSrtpProfiles(SSL* ssl) {
   Inside(ssl)->config->srtp_profiles.reset(
       sk_SRTP_PROTECTION_PROFILE_new_null());
+}
+
+// A field that goes with the session into its ticket, and that only clients use.
+bool MarkNewSession(SSL* ssl, absl::Span<const uint8_t> mark) {
+  const auto* hs = Inside(ssl)->s3->hs.get();
+  if (hs == nullptr || hs->new_session == nullptr) return false;
+  bssl::UniquePtr<CRYPTO_BUFFER> kept(
+      CRYPTO_BUFFER_new(mark.data(), mark.size(), nullptr));
+  if (kept == nullptr) return false;
+  hs->new_session->ocsp_response = std::move(kept);
+  return true;
+}
+
+absl::Span<const uint8_t> MarkOfSession(const SSL* ssl) {
+  const SSL_SESSION* session = SSL_get_session(ssl);
+  if (session == nullptr || session->ocsp_response == nullptr) return {};
+  return {CRYPTO_BUFFER_data(session->ocsp_response.get()),
+          CRYPTO_BUFFER_len(session->ocsp_response.get())};
+}
+
+// As BoringSSL does where it finds no session.
+bool BeginInsteadOfResuming(SSL* ssl, bool tickets) {
+  auto* impl = Inside(ssl);
+  auto* hs = impl->s3->hs.get();
+  impl->session.reset();
+  impl->s3->session_reused = false;
+  hs->can_release_private_key = false;
+  hs->ticket_expected = tickets;
+  if (!bssl::ssl_get_new_session(hs)) return false;
+  if (tickets || (SSL_CTX_get_session_cache_mode(SSL_get_SSL_CTX(ssl)) &
+                  SSL_SESS_CACHE_SERVER) == 0) {
+    return true;
+  }
+  std::array<uint8_t, SSL3_SSL_SESSION_ID_LENGTH> id;
+  return RAND_bytes(id.data(), id.size()) == 1 &&
+         SSL_SESSION_set1_id(hs->new_session.get(), id.data(), id.size()) == 1;
 }
 
 OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,

@@ -50,6 +50,16 @@ void AwaitAnswerTo(SSL* ssl, const SentHello& hello, uint64_t next_record);
 // The `ssl` negotiates no SRTP profile, whatever its context has.
 void ClearSrtpProfiles(SSL* ssl);
 
+// Keeps `mark` with the session that a server `ssl` is about to make, for as long
+// as the session can be resumed. False if there is no memory for it.
+bool MarkNewSession(SSL* ssl, absl::Span<const uint8_t> mark);
+// What was kept with the session of a server `ssl`; empty: nothing.
+absl::Span<const uint8_t> MarkOfSession(const SSL* ssl);
+// For a server that has just been told that `ssl` resumes a session, before it
+// has answered: a new session is begun instead. `tickets` are used with the
+// client. False if there is no memory for it: the handshake must fail.
+bool BeginInsteadOfResuming(SSL* ssl, bool tickets);
+
 enum class OpenResult {
   kOpened,     // `*plaintext` is a part of the record, decrypted in place
   kDiscarded,  // a replay, of another epoch, forged, or not a record

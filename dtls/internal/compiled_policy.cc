@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <tuple>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -12,6 +13,7 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "cordon/dtls/internal/block_list.h"
 #include "cordon/dtls/internal/peer_identity.h"
 
 namespace cordon::dtls::internal {
@@ -84,6 +86,14 @@ absl::Status CheckTolerable(VerificationErrorCode code) {
   }
 }
 
+// Why `code` is not tolerated of a name.
+std::string Forgeable(VerificationErrorCode code) {
+  return absl::StrCat(
+      "a certificate with the error \"", VerificationErrorId(code),
+      "\" may have any name, because nobody vouches for it: say which peer is "
+      "meant by its certificate (fingerprint) or its key (spki) instead");
+}
+
 VerificationError ErrorOf(VerificationErrorCode code, const PeerIdentity& peer,
                           absl::string_view why) {
   VerificationError error;
@@ -152,8 +162,9 @@ absl::Status CompiledPolicy::Init() {
         ParseCertificates(p.trust.pem, "the trust anchors").status();
     if (!status.ok()) return At("trust.pem", status);
   }
+  BlockList blocked;
   for (size_t i = 0; i < p.blocked.size(); ++i) {
-    absl::Status status = ParseFingerprint(p.blocked[i]).status();
+    absl::Status status = blocked.Add(p.blocked[i]);
     if (!status.ok()) return At(Item("blocked", i), status);
   }
   VerificationOptions options;
@@ -169,12 +180,27 @@ absl::Status CompiledPolicy::Init() {
       return At(Item("tolerated", i, ".error"), status);
     }
     CompiledTolerance compiled = {.error = tolerance.error};
-    if (!tolerance.fingerprint.empty()) {
-      absl::StatusOr<std::string> hex = LowerHex(tolerance.fingerprint);
-      if (!hex.ok()) {
-        return At(Item("tolerated", i, ".fingerprint"), hex.status());
+    for (const auto& [field, text, hex] :
+         {std::tuple(".fingerprint", &tolerance.fingerprint,
+                     &compiled.fingerprint),
+          {".spki", &tolerance.spki, &compiled.spki}}) {
+      if (text->empty()) continue;
+      absl::StatusOr<std::string> parsed = LowerHex(*text);
+      if (!parsed.ok()) {
+        return At(Item("tolerated", i, field), parsed.status());
       }
-      compiled.fingerprint = *std::move(hex);
+      *hex = *std::move(parsed);
+    }
+    const bool forgeable = BreaksTrust(tolerance.error) &&
+                           tolerance.fingerprint.empty() &&
+                           tolerance.spki.empty();
+    if (forgeable && !tolerance.name.empty()) {
+      return Bad(Item("tolerated", i, ".name"), Forgeable(tolerance.error));
+    }
+    if (forgeable && !p.allowed_names.empty() && p.pins.empty()) {
+      return Bad(Item("tolerated", i, ".error"),
+                 absl::StrCat("there are allowed_names, but ",
+                              Forgeable(tolerance.error), ", or pins"));
     }
     if (!tolerance.name.empty()) {
       absl::StatusOr<NamePattern> name = NamePattern::Parse(tolerance.name);
@@ -231,6 +257,7 @@ bool CompiledPolicy::Tolerates(const VerificationError& error,
       tolerated_.begin(), tolerated_.end(), [&](const CompiledTolerance& t) {
         return t.error == error.code &&
                (t.fingerprint.empty() || t.fingerprint == peer.fingerprint) &&
+               (t.spki.empty() || t.spki == peer.spki_fingerprint) &&
                (t.name.empty() || t.name.front().Allows(peer));
       });
 }
@@ -280,11 +307,11 @@ CompiledPolicy::Judgement CompiledPolicy::JudgeChain(
 }
 
 std::vector<VerificationError> CompiledPolicy::JudgeSession(
-    const STACK_OF(CRYPTO_BUFFER) * chain, absl::string_view psk_identity,
-    absl::Time now) const {
-  if (!psk_identity.empty()) {
-    if (AllowsPsk(psk_identity)) return {};
-    return {PskError(psk_identity)};
+    const STACK_OF(CRYPTO_BUFFER) * chain,
+    std::optional<absl::string_view> psk_identity, absl::Time now) const {
+  if (psk_identity.has_value()) {
+    if (AllowsPsk(*psk_identity)) return {};
+    return {PskError(*psk_identity)};
   }
   if (chain == nullptr || sk_CRYPTO_BUFFER_num(chain) == 0) {
     if (policy_.client_certificate != PeerVerification::kVerify ||

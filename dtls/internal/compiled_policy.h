@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -53,11 +54,11 @@ class CompiledPolicy {
                        const PeerVerifier::Demands& demands) const;
 
   // What is wrong with a session that is there already; nothing if it may stay.
-  // Errors that only the application has let pass count again.
-  std::vector<VerificationError> JudgeSession(const STACK_OF(CRYPTO_BUFFER) *
-                                                  chain,
-                                              absl::string_view psk_identity,
-                                              absl::Time now) const;
+  // It was begun with the pre-shared key of `psk_identity`, which may be empty,
+  // or without any. Errors that only the application has let pass count again.
+  std::vector<VerificationError> JudgeSession(
+      const STACK_OF(CRYPTO_BUFFER) * chain,
+      std::optional<absl::string_view> psk_identity, absl::Time now) const;
 
   // What such a session ends with: kPermissionDenied, with the alert that tells
   // its peer.
@@ -82,6 +83,7 @@ class CompiledPolicy {
   struct CompiledTolerance {
     VerificationErrorCode error = VerificationErrorCode::kUnspecified;
     std::string fingerprint = {};        // lower-case hexadecimal, or empty
+    std::string spki = {};               // likewise
     std::vector<NamePattern> name = {};  // none or one
   };
   bool Tolerates(const VerificationError& error,

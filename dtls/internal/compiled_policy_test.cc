@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -332,6 +333,95 @@ TEST(CompiledPolicyTest, AnErrorIsToleratedOfOneName) {
   ExpectJudged(policy, Expired("a.old.example"), {Code::kExpired});
 }
 
+TEST(CompiledPolicyTest, AnErrorIsToleratedOfOneKey) {
+  const Certificate mine = Expired("a.example");
+  Policy policy = Strict();
+  policy.tolerated = {{.error = Code::kExpired,
+                       .spki = absl::AsciiStrToUpper(
+                           *dtls::SpkiFingerprintOf(mine.chain_pem))}};
+  ExpectJudged(policy, mine, {}, {Code::kExpired});
+  ExpectJudged(policy, Expired("a.example"), {Code::kExpired});
+  policy.tolerated[0].spki = "xy";
+  const absl::Status status = CompiledPolicy::Compile(policy, 1).status();
+  EXPECT_TRUE(absl::StartsWith(status.message(), "tolerated[0].spki: "))
+      << status;
+}
+
+// With these errors anybody can have made the certificate, with any name.
+TEST(CompiledPolicyTest, WhatBreaksTrustIsNotToleratedOfAName) {
+  const std::vector<Code> breaking = {
+      Code::kUnableToGetIssuer,
+      Code::kUnableToGetLocalIssuer,
+      Code::kUnableToVerifyFirst,
+      Code::kSelfSigned,
+      Code::kSelfSignedInChain,
+      Code::kUnableToDecryptSignature,
+      Code::kUnableToDecodeIssuerKey,
+      Code::kSignatureInvalid,
+      Code::kRevoked,
+      Code::kInvalidCa,
+      Code::kPathTooLong,
+      Code::kNotTrusted,
+      Code::kRejected,
+      Code::kSubjectIssuerMismatch,
+      Code::kAuthorityKeyMismatch,
+      Code::kWeakKey,
+      Code::kWeakSignature,
+      Code::kBlocked,
+  };
+  for (const Code code : breaking) {
+    EXPECT_TRUE(BreaksTrust(code));
+    Policy policy = Strict();
+    policy.tolerated = {{.error = Code::kExpired},
+                        {.error = code, .name = "a.example"}};
+    const absl::Status status = CompiledPolicy::Compile(policy, 1).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << VerificationErrorId(code);
+    EXPECT_TRUE(absl::StartsWith(status.message(), "tolerated[1].name: "))
+        << status;
+    for (const absl::string_view part :
+         {VerificationErrorId(code), absl::string_view("fingerprint"),
+          absl::string_view("spki")}) {
+      EXPECT_TRUE(absl::StrContains(status.message(), part)) << status;
+    }
+    // Of the one who is meant it is.
+    policy.tolerated[1].fingerprint = std::string(64, 'a');
+    EXPECT_TRUE(CompiledPolicy::Compile(policy, 1).ok());
+    policy.tolerated[1].fingerprint = "";
+    policy.tolerated[1].spki = std::string(64, 'a');
+    EXPECT_TRUE(CompiledPolicy::Compile(policy, 1).ok());
+    // Nor of anybody, where names are to tell who may pass.
+    policy.tolerated = {{.error = code}};
+    EXPECT_TRUE(CompiledPolicy::Compile(policy, 1).ok());
+    policy.allowed_names = {"a.example"};
+    const absl::Status any = CompiledPolicy::Compile(policy, 1).status();
+    EXPECT_TRUE(absl::StartsWith(any.message(), "tolerated[0].error: ")) << any;
+    policy.pins = {{.sha256 = std::string(64, 'a')}};
+    EXPECT_TRUE(CompiledPolicy::Compile(policy, 1).ok());
+  }
+  for (const Code code :
+       {Code::kExpired, Code::kNotYetValid, Code::kInvalidNotBefore,
+        Code::kInvalidNotAfter, Code::kCrlUnavailable, Code::kCrlInvalid,
+        Code::kInvalidPurpose, Code::kHostNameMismatch}) {
+    EXPECT_FALSE(BreaksTrust(code));
+    Policy policy = Strict();
+    policy.tolerated = {{.error = code, .name = "a.example"}};
+    policy.allowed_names = {"a.example"};
+    EXPECT_TRUE(CompiledPolicy::Compile(policy, 1).ok())
+        << VerificationErrorId(code);
+  }
+}
+
+TEST(CompiledPolicyTest, AForgerDoesNotGetInByTheNameOfAStranger) {
+  const Certificate known = SelfSigned({.dns_names = {"a.example"}});
+  const Certificate forged = SelfSigned({.dns_names = {"a.example"}});
+  Policy policy = Strict();
+  policy.tolerated = {{.error = Code::kSelfSigned,
+                       .name = "a.example",
+                       .spki = *dtls::SpkiFingerprintOf(known.chain_pem)}};
+  ExpectJudged(policy, known, {}, {Code::kSelfSigned});
+  ExpectJudged(policy, forged, {Code::kSelfSigned});
+}
+
 TEST(CompiledPolicyTest, TolerancesDoNotReachPinsAndNames) {
   Policy policy = Strict();
   policy.tolerated = {{.error = Code::kExpired}};
@@ -390,7 +480,7 @@ TEST(CompiledPolicyTest, IdentitiesOfKeysAreEnabledAndDisabled) {
 }
 
 Codes JudgeSession(const Policy& policy, const Certificate* certificate,
-                   const std::string& psk = "") {
+                   std::optional<absl::string_view> psk = std::nullopt) {
   const Chain chain = certificate == nullptr ? nullptr : ChainOf(*certificate);
   return CodesOf(Compile(policy)->JudgeSession(chain.get(), psk, kNow));
 }
@@ -441,6 +531,13 @@ TEST(CompiledPolicyTest, SessionsWithKeysAreJudged) {
   policy.psk_disabled_identities = {"a"};
   EXPECT_EQ(JudgeSession(policy, nullptr, "a"), Codes{Code::kPskNotAllowed});
   EXPECT_EQ(JudgeSession(policy, nullptr, "b"), Codes());
+  // Not to be taken for a session without key.
+  EXPECT_EQ(JudgeSession(policy, nullptr, ""), Codes());
+  policy.psk_disabled = true;
+  EXPECT_EQ(JudgeSession(policy, nullptr, ""), Codes{Code::kPskNotAllowed});
+  policy.psk_disabled = false;
+  policy.psk_enabled_identities = {"b"};
+  EXPECT_EQ(JudgeSession(policy, nullptr, ""), Codes{Code::kPskNotAllowed});
 }
 
 TEST(CompiledPolicyTest, ARefusalSaysWhyAndTellsThePeer) {

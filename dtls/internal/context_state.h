@@ -61,7 +61,7 @@ class ContextState {
   // Keys are looked up by the application, too.
   bool psk_lookup() const { return psk_lookup_; }
   bool has_client_psk() const {
-    return psk_for_hint_ != nullptr || !client_psk_.identity.empty();
+    return psk_for_hint_ != nullptr || !client_psk_.key.empty();
   }
   // A client's key for a server that gave `hint`.
   absl::StatusOr<PreSharedKey> ClientPsk(const std::string& hint) const;

@@ -39,6 +39,13 @@ std::string CanonicalUri(absl::string_view uri) {
   return canonical;
 }
 
+bool IsDnsLabel(absl::string_view label) {
+  return !label.empty() && label.size() <= 63 &&
+         std::all_of(label.begin(), label.end(), [](unsigned char c) {
+           return absl::ascii_isalnum(c) || c == '-' || c == '_';
+         });
+}
+
 // "*.example.com" covers "a.example.com", but not "a.b.example.com".
 bool DnsFits(absl::string_view pattern, absl::string_view name) {
   if (!absl::ConsumePrefix(&pattern, "*.")) return pattern == name;
@@ -47,9 +54,16 @@ bool DnsFits(absl::string_view pattern, absl::string_view name) {
          name.substr(dot + 1) == pattern;
 }
 
-// "*" is anything without "/", "**" is anything. Going back to the last star is
-// enough for one kind of star; with two, the outer one must be remembered, too.
-bool UriFits(absl::string_view pattern, absl::string_view uri) {
+// What "*" does not stand for: what divides a URI (RFC 3986 section 3). Where a
+// name is denied it is better to deny too much.
+constexpr absl::string_view kAllowedStarEnds = "/?#@";
+constexpr absl::string_view kDeniedStarEnds = "/";
+
+// "*" is anything without one of `star_ends`, "**" is anything. Going back to
+// the last star is enough for one kind of star; with two, the outer one must be
+// remembered, too.
+bool UriFits(absl::string_view pattern, absl::string_view uri,
+             absl::string_view star_ends) {
   size_t p = 0;
   size_t u = 0;
   struct Back {
@@ -69,7 +83,8 @@ bool UriFits(absl::string_view pattern, absl::string_view uri) {
     } else if (p < pattern.size() && pattern[p] == uri[u]) {
       ++p;
       ++u;
-    } else if (one.pattern != absl::string_view::npos && uri[one.uri] != '/') {
+    } else if (one.pattern != absl::string_view::npos &&
+               !absl::StrContains(star_ends, uri[one.uri])) {
       p = one.pattern;
       u = ++one.uri;
     } else if (any.pattern != absl::string_view::npos) {
@@ -97,12 +112,7 @@ absl::Status CheckDns(absl::string_view pattern) {
   }
   const std::vector<absl::string_view> labels = absl::StrSplit(rest, '.');
   for (absl::string_view label : labels) {
-    const bool good =
-        !label.empty() && label.size() <= 63 &&
-        std::all_of(label.begin(), label.end(), [](unsigned char c) {
-          return absl::ascii_isalnum(c) || c == '-' || c == '_';
-        });
-    if (!good) {
+    if (!IsDnsLabel(label)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "\"", absl::CHexEscape(pattern),
           "\" is no DNS name; \"*\" may only stand for the whole first label"));
@@ -144,32 +154,44 @@ absl::StatusOr<NamePattern> NamePattern::Parse(absl::string_view text) {
   return NamePattern(Kind::kDns, std::move(pattern));
 }
 
-bool NamePattern::Allows(const PeerIdentity& peer) const {
-  if (kind_ == Kind::kUri) {
-    return std::any_of(peer.uris.begin(), peer.uris.end(),
-                       [&](const std::string& uri) {
-                         return uri.size() <= kMaxUriBytes &&
-                                UriFits(pattern_, CanonicalUri(uri));
-                       });
-  }
-  return std::any_of(peer.dns_names.begin(), peer.dns_names.end(),
-                     [&](const std::string& name) {
-                       return DnsFits(pattern_, Canonical(name));
+bool NamePattern::UriIn(const PeerIdentity& peer,
+                        absl::string_view star_ends) const {
+  return std::any_of(peer.uris.begin(), peer.uris.end(),
+                     [&](const std::string& uri) {
+                       return uri.size() <= kMaxUriBytes &&
+                              UriFits(pattern_, CanonicalUri(uri), star_ends);
                      });
+}
+
+bool NamePattern::Allows(const PeerIdentity& peer) const {
+  if (kind_ == Kind::kUri) return UriIn(peer, kAllowedStarEnds);
+  return std::any_of(
+      peer.dns_names.begin(), peer.dns_names.end(),
+      [&](const std::string& text) {
+        const std::string name = Canonical(text);
+        if (!DnsFits(pattern_, name)) return false;
+        // What "*" stands for must be a label, or a wildcard for any: the rest
+        // is as in the pattern.
+        const absl::string_view first =
+            absl::string_view(name).substr(0, name.find('.'));
+        return first == "*" || IsDnsLabel(first);
+      });
 }
 
 bool NamePattern::Denies(const PeerIdentity& peer) const {
   if (kind_ == Kind::kUri) {
-    return Allows(peer) || std::any_of(peer.uris.begin(), peer.uris.end(),
-                                       [](const std::string& uri) {
-                                         return uri.size() > kMaxUriBytes;
-                                       });
+    return UriIn(peer, kDeniedStarEnds) ||
+           std::any_of(peer.uris.begin(), peer.uris.end(),
+                       [](const std::string& uri) {
+                         return uri.size() > kMaxUriBytes;
+                       });
   }
-  return Allows(peer) ||
-         (std::any_of(peer.dns_names.begin(), peer.dns_names.end(),
-                      [&](const std::string& name) {
-                        return DnsFits(Canonical(name), pattern_);
-                      }));
+  return std::any_of(peer.dns_names.begin(), peer.dns_names.end(),
+                     [&](const std::string& text) {
+                       const std::string name = Canonical(text);
+                       return DnsFits(pattern_, name) ||
+                              DnsFits(name, pattern_);
+                     });
 }
 
 }  // namespace cordon::dtls::internal

@@ -17,14 +17,17 @@ class NamePattern {
 
   // Whether the peer has a name that fits.
   bool Allows(const PeerIdentity& peer) const;
-  // Whether the peer has a name that fits, or a wildcard that covers the
-  // pattern.
+  // Whether the peer has a name that fits, in the widest sense, or a wildcard
+  // that covers the pattern.
   bool Denies(const PeerIdentity& peer) const;
 
  private:
   enum class Kind { kDns, kUri };
   NamePattern(Kind kind, std::string pattern)
       : kind_(kind), pattern_(std::move(pattern)) {}
+  // Whether the peer has a URI that fits, in which "*" stands for nothing with
+  // one of `star_ends`.
+  bool UriIn(const PeerIdentity& peer, absl::string_view star_ends) const;
 
   Kind kind_;
   std::string pattern_;  // in lower case, but for a URI's path

@@ -141,7 +141,9 @@ void AddError(std::vector<VerificationError>* errors,
 int Collect(int ok, X509_STORE_CTX* context) {
   if (ok == 1) return 1;
   const int error = X509_STORE_CTX_get_error(context);
-  const int depth = X509_STORE_CTX_get_error_depth(context);
+  // -1 where the peer's own certificate has no alternative names, but its
+  // issuer's may be constrained.
+  const int depth = std::max(X509_STORE_CTX_get_error_depth(context), 0);
   // The lists of the authorities' issuers may be missing.
   if (error == X509_V_ERR_UNABLE_TO_GET_CRL && depth > 0) return 1;
   AddError(static_cast<std::vector<VerificationError>*>(
@@ -182,8 +184,7 @@ bool IsSelfIssued(X509* certificate) {
 // Weak or blocked certificates and too many of them, in the chain as it was
 // built, from the peer's own to the trusted one.
 void JudgeChain(const STACK_OF(X509) * chain, int max_depth,
-                const absl::flat_hash_set<std::string>& blocked,
-                std::vector<VerificationError>* errors) {
+                const BlockList& blocked, std::vector<VerificationError>* errors) {
   const int size = static_cast<int>(sk_X509_num(chain));
   for (int i = 0; i < size; ++i) {
     X509* certificate = sk_X509_value(chain, static_cast<size_t>(i));
@@ -198,10 +199,7 @@ void JudgeChain(const STACK_OF(X509) * chain, int max_depth,
       AddError(errors, VerificationErrorCode::kWeakSignature, i, certificate,
                "it is signed with MD5 or SHA-1");
     }
-    if (blocked.empty()) continue;
-    // Empty if there is no memory for it.
-    const std::string fingerprint = FingerprintOf(certificate);
-    if (fingerprint.empty() || blocked.contains(fingerprint)) {
+    if (!blocked.empty() && blocked.Blocks(certificate)) {
       AddError(errors, VerificationErrorCode::kBlocked, i, certificate,
                "it is on the block list");
     }
@@ -284,13 +282,11 @@ absl::StatusOr<PeerVerifier> PeerVerifier::Create(
     Peer peer) {
   PeerVerifier verifier(peer);
   verifier.common_name_fallback_ = options.common_name_fallback;
-  for (const std::string& text : options.blocked) {
-    absl::StatusOr<std::string> fingerprint = ParseFingerprint(text);
-    if (!fingerprint.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "verification.blocked: ", fingerprint.status().message()));
+  for (const std::string& entry : options.blocked) {
+    if (absl::Status status = verifier.blocked_.Add(entry); !status.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("verification.blocked: ", status.message()));
     }
-    verifier.blocked_.insert(*std::move(fingerprint));
   }
   verifier.store_.reset(X509_STORE_new());
   if (!anchors.pem.empty()) {

@@ -11,12 +11,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/credentials.h"
 #include "cordon/dtls/error.h"
+#include "cordon/dtls/internal/block_list.h"
 #include "cordon/dtls/options.h"
 #include "cordon/dtls/verification.h"
 
@@ -57,8 +57,7 @@ class PeerVerifier {
   Peer peer_;
   bool common_name_fallback_ = false;
   bssl::UniquePtr<X509_STORE> store_;
-  // SHA-256 fingerprints, binary.
-  absl::flat_hash_set<std::string> blocked_;
+  BlockList blocked_;
   std::vector<std::string> anchor_names_;
 };
 

@@ -1,14 +1,19 @@
 #include "cordon/dtls/internal/ssl_callbacks.h"
 
+#include <openssl/digest.h>
+#include <openssl/hmac.h>
 #include <openssl/mem.h>
 #include <openssl/pool.h>
+#include <openssl/sha.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <iterator>
 #include <memory>
 #include <utility>
 
+#include "cordon/dtls/internal/boringssl_seam.h"
 #include "cordon/dtls/internal/compiled_policy.h"
 #include "cordon/dtls/internal/context_state.h"
 #include "cordon/dtls/internal/peer_verifier.h"
@@ -62,6 +67,38 @@ int SelectAlpn(SSL* ssl, const uint8_t** out, uint8_t* out_size,
   return SSL_TLSEXT_ERR_OK;
 }
 
+using PskMark = std::array<uint8_t, SHA256_DIGEST_LENGTH>;
+
+// Tells a session by which key it was begun, without giving the key away. False
+// if there is no memory for it.
+bool MarkOf(const std::vector<uint8_t>& key, PskMark* mark) {
+  constexpr absl::string_view kLabel = "cordon pre-shared key of a session";
+  unsigned size = 0;
+  return HMAC(EVP_sha256(), key.data(), key.size(),
+              reinterpret_cast<const uint8_t*>(kLabel.data()), kLabel.size(),
+              mark->data(), &size) != nullptr;
+}
+
+// BoringSSL has decided whether to resume. A session whose pre-shared key is
+// gone from the context, or is another one now, is begun anew instead; what is
+// looked up is looked up when the handshake is over.
+int CheckResumption(const SSL_CLIENT_HELLO* hello) {
+  SSL* const ssl = hello->ssl;
+  if (SSL_session_reused(ssl) == 0) return 1;
+  const char* identity = SSL_get_psk_identity(ssl);
+  if (identity == nullptr) return 1;
+  const ContextState* context = ContextState::Of(ssl);
+  const std::vector<uint8_t>* key = context->FindPsk(identity);
+  if (key == nullptr ? context->psk_lookup() : IsOfPsk(ssl, *key)) return 1;
+  const uint8_t* ticket = nullptr;
+  size_t size = 0;
+  const bool tickets =
+      (SSL_get_options(ssl) & SSL_OP_NO_TICKET) == 0 &&
+      SSL_early_callback_ctx_extension_get(hello, TLSEXT_TYPE_session_ticket,
+                                           &ticket, &size) == 1;
+  return BeginInsteadOfResuming(ssl, tickets) ? 1 : 0;
+}
+
 unsigned ServerPsk(SSL* ssl, const char* identity, uint8_t* psk,
                    unsigned max_size) {
   HandshakeNotes* notes = NotesOf(ssl);
@@ -75,6 +112,8 @@ unsigned ServerPsk(SSL* ssl, const char* identity, uint8_t* psk,
     key = &notes->psk.key;
   }
   if (key == nullptr || key->size() > max_size) return 0;
+  PskMark mark;
+  if (!MarkOf(*key, &mark) || !MarkNewSession(ssl, mark)) return 0;
   std::copy(key->begin(), key->end(), psk);
   return static_cast<unsigned>(key->size());
 }
@@ -133,6 +172,14 @@ int ProvideCertificate(SSL* ssl, void*) {
 
 bool AttachNotes(SSL* ssl, HandshakeNotes* notes) {
   return SSL_set_ex_data(ssl, NotesIndex(), notes) == 1;
+}
+
+bool IsOfPsk(const SSL* ssl, const std::vector<uint8_t>& key) {
+  PskMark mark;
+  if (key.empty() || !MarkOf(key, &mark)) return false;
+  const absl::Span<const uint8_t> kept = MarkOfSession(ssl);
+  return kept.size() == mark.size() &&
+         CRYPTO_memcmp(kept.data(), mark.data(), mark.size()) == 0;
 }
 
 ScopedTime::ScopedTime(absl::Time now)
@@ -237,6 +284,7 @@ void InstallCallbacks(SSL_CTX* ctx, const ContextState& state) {
   if (state.key_log()) SSL_CTX_set_keylog_callback(ctx, KeyLog);
   if (state.is_server()) {
     SSL_CTX_set_psk_server_callback(ctx, ServerPsk);
+    SSL_CTX_set_dos_protection_cb(ctx, CheckResumption);
     SSL_CTX_set_alpn_select_cb(ctx, SelectAlpn, nullptr);
   } else {
     if (state.has_client_psk()) {

@@ -88,6 +88,10 @@ ssl_verify_result_t VerifyCallback(SSL* ssl, uint8_t* out_alert);
 // found.
 void JudgePeer(const SSL* ssl, HandshakeNotes* notes);
 
+// Whether the session that a server's `ssl` resumes was begun with this
+// pre-shared key.
+bool IsOfPsk(const SSL* ssl, const std::vector<uint8_t>& key);
+
 // The time that BoringSSL sees on this thread while the object lives.
 class ScopedTime {
  public:

@@ -157,7 +157,7 @@ std::pair<const char*, Colour> KindOf(SessionEvent::Kind kind) {
 
 std::string PeerName(const Session& session) {
   const Certificate& certificate = session.peer_certificate();
-  if (!session.psk_identity().empty()) {
+  if (session.has_psk_identity()) {
     return absl::StrCat("psk:", Printable(session.psk_identity()));
   }
   if (certificate.dns_names_size() > 0) {
@@ -215,7 +215,10 @@ std::string SessionDetails(const Session& session, absl::Time now,
                         : session.resumed()       ? "yes"
                                                   : "no");
   AddCertificate(session.peer_certificate(), &fields);
-  fields.Add("PSK identity", Printable(session.psk_identity()));
+  fields.Add("PSK identity",
+             session.has_psk_identity() && session.psk_identity().empty()
+                 ? "\"\""
+                 : Printable(session.psk_identity()));
   AddVerification(session, &fields);
   if (session.has_opened()) {
     fields.Add("Opened",
