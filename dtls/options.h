@@ -147,7 +147,8 @@ struct ServerOptions {
 
   // Whether sessions may be resumed, with tickets (RFC 5077) and with session
   // ids, which cost memory here; for how long; and how many of the latter. A
-  // peer is judged again when its session is resumed.
+  // peer is judged again when its session is resumed, and its pre-shared key is
+  // looked up: if it is gone, or another one now, the session is not resumed.
   bool session_tickets = true;
   bool session_ids = true;
   absl::Duration session_lifetime = absl::Hours(2);

@@ -34,6 +34,15 @@ TEST(SessionProtoTest, WhatPeersSayIsUtf8) {
   EXPECT_EQ(NameOf(RowOf({.info = {.psk_identity = "sensor\xfe"}})), "sensor?");
 }
 
+TEST(SessionProtoTest, AnEmptyPskIdentityIsOne) {
+  const v1::Session without = ToProto(RowOf({}));
+  EXPECT_FALSE(without.has_psk_identity());
+  const v1::Session with = ToProto(RowOf({.info = {.psk = true}}));
+  EXPECT_TRUE(with.has_psk_identity());
+  EXPECT_EQ(with.psk_identity(), "");
+  EXPECT_FALSE(with.has_peer_certificate());
+}
+
 TEST(SessionProtoTest, ASessionBeforeItsHandshakeHasNoPeerAndNoRoundTrip) {
   const SessionRow row = RowOf({.id = 7,
                                 .peer = net::Endpoint::LoopbackV6(9),
