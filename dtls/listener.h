@@ -39,7 +39,8 @@ struct ListenerOptions {
   // What it is called in the registry, by which it may be looked after while it
   // runs; several may have one name, usually one on each reactor. With a
   // registry its policies count instead of what the context says about clients;
-  // those of one name have one policy, so that their contexts must say the same.
+  // those of one name have one policy, so that their contexts must say the
+  // same.
   std::string name = "default";
   std::shared_ptr<Registry> registry = {};
   // Needed when several reactors serve one port.

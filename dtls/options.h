@@ -93,9 +93,11 @@ struct VerificationOptions {
   //   the SHA-256 fingerprint of a certificate, in hexadecimal, colons allowed:
   //     it is blocked however it is written, also with the other signature that
   //     ECDSA has for everything;
-  //   "spki:" and the SHA-256 fingerprint of a public key: all certificates that
+  //   "spki:" and the SHA-256 fingerprint of a public key: all certificates
+  //   that
   //     have it;
-  //   "serial:SERIAL@ISSUER", the serial number in hexadecimal and the issuer as
+  //   "serial:SERIAL@ISSUER", the serial number in hexadecimal and the issuer
+  //   as
   //     `PeerIdentity::issuer` has it, as in "serial:0a1b@CN=Example CA".
   // `FingerprintOf`, `SpkiFingerprintOf` and `IssuerAndSerialOf` read them from
   // certificates.

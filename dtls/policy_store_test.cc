@@ -301,6 +301,19 @@ TEST(PolicyStoreTest, ListenersFollowWhatIsInForceOnThem) {
   EXPECT_FALSE(store.Follows("b", ""));
 }
 
+// Whoever asks what is in force is told of the policy for all.
+TEST(PolicyStoreTest, AConfigurationThatIsNotInForceNeedNotBeExpected) {
+  PolicyStore store;
+  ASSERT_TRUE(store.EnsurePolicy("a", Denying("a.test")).ok());
+  ASSERT_TRUE(store.EnsurePolicy("b", Denying("b.test")).ok());
+  EXPECT_TRUE(absl::IsAborted(Set(store, "b2.test", 0, "b").status()));
+  ASSERT_TRUE(Set(store, "all.test", 1).ok());
+  EXPECT_EQ(store.Present("b").listener, "");
+  EXPECT_TRUE(Set(store, "b2.test", 0, "b").ok());
+  EXPECT_EQ(InForce(store, "b"), "b2.test");
+  EXPECT_TRUE(absl::IsAborted(Set(store, "b3.test", 0, "b").status()));
+}
+
 TEST(PolicyStoreTest, ANameIsSharedByThoseWhoSayTheSame) {
   PolicyStore store;
   PolicyStore::Claim first = *store.ClaimName("a", Denying("a.test"));

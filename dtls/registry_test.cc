@@ -151,8 +151,8 @@ TEST_F(NamesOfListenersTest, ADifferingConfigurationIsRefused) {
                                    : PeerVerification::kNone);
       const absl::Status refused = TryBind(second, name).status();
       EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
-      EXPECT_TRUE(absl::StrContains(refused.message(),
-                                    absl::StrCat("\"", name, "\"")));
+      EXPECT_TRUE(
+          absl::StrContains(refused.message(), absl::StrCat("\"", name, "\"")));
       EXPECT_TRUE(
           absl::StrContains(refused.message(), "ListenerOptions::name"));
       EXPECT_EQ(ModeInForce(name), mode);
@@ -182,8 +182,8 @@ TEST_F(NamesOfListenersTest, OtherRegistriesHaveOtherNames) {
   const Listener one = *TryBind(verifying_);
   ListenerOptions options;
   options.registry = std::make_shared<Registry>();
-  const absl::StatusOr<Listener> other = Listener::Bind(
-      reactor_, net::Endpoint::LoopbackV4(0), context_, options);
+  const absl::StatusOr<Listener> other =
+      Listener::Bind(reactor_, net::Endpoint::LoopbackV4(0), context_, options);
   EXPECT_TRUE(other.ok()) << other.status();
 }
 
@@ -205,8 +205,8 @@ TEST_F(NamesOfListenersTest, ANameIsFreeOnceAllItsListenersAreGone) {
   EXPECT_FALSE(TryBind(third).ok());
   one.reset();
   one = *TryBind(third);
-  EXPECT_EQ(
-      registry_->policies().Present("default").policy().max_chain_depth, 3);
+  EXPECT_EQ(registry_->policies().Present("default").policy().max_chain_depth,
+            3);
   one.reset();
   one = *TryBind(context_);
   EXPECT_EQ(ModeInForce(), PeerVerification::kNone);
@@ -226,13 +226,12 @@ TEST_F(NamesOfListenersTest, WhatAnOperatorHasSetStays) {
   set.denied_names = {"stolen.example"};
   for (const std::string& listener : {std::string(), std::string("default")}) {
     const auto history = registry_->policies().History(listener);
-    ASSERT_TRUE(
-        registry_->policies()
-            .Set({.listener = listener,
-                  .policy = set,
-                  .expected_version =
-                      history.empty() ? 0 : history.front().version})
-            .ok());
+    ASSERT_TRUE(registry_->policies()
+                    .Set({.listener = listener,
+                          .policy = set,
+                          .expected_version =
+                              history.empty() ? 0 : history.front().version})
+                    .ok());
     // Nor does it make way for another configuration.
     EXPECT_FALSE(TryBind(verifying_).ok());
     one.reset();

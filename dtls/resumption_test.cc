@@ -481,9 +481,10 @@ TEST_F(LookedUpPskResumptionTest, IsAskedForEachSession) {
       const ListenerStatistics statistics = world_.admin().statistics();
       EXPECT_EQ(statistics.handshakes_completed, 2U);
       EXPECT_EQ(statistics.handshakes_resumed, 1U);
-      EXPECT_EQ(statistics.failures[static_cast<size_t>(
-                    HandshakeFailure::kUnknownPsk)],
-                2U);
+      EXPECT_EQ(
+          statistics
+              .failures[static_cast<size_t>(HandshakeFailure::kUnknownPsk)],
+          2U);
       co_return absl::OkStatus();
     }),
               absl::OkStatus());

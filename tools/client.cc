@@ -135,8 +135,8 @@ void PrintInfo(const dtls::Connection& connection) {
                      : info.peer_verified    ? "yes"
                                              : "no");
   Print("ignored:", absl::StrJoin(tools::IdsOf(info.ignored_errors), ","));
-  Print("psk:", info.psk && info.psk_identity.empty() ? "\"\""
-                                                      : info.psk_identity);
+  Print("psk:",
+        info.psk && info.psk_identity.empty() ? "\"\"" : info.psk_identity);
   Print("alpn:", info.alpn);
   Print("srtp:", info.srtp_profile);
   Print("resumed:", info.resumed ? "yes" : "no");

@@ -24,10 +24,11 @@ ABSL_FLAG(std::string, ca, "",
 ABSL_FLAG(std::string, crl, "",
           "Revocation lists that the other side's certificate must not be on, "
           "a file.");
-ABSL_FLAG(std::string, blocked, "",
-          "Certificates that are not accepted, nor any below them, with commas: "
-          "SHA-256 fingerprints; spki: and that of a public key; or "
-          "serial:SERIAL@ISSUER, as in serial:0a1b@CN=Example CA.");
+ABSL_FLAG(
+    std::string, blocked, "",
+    "Certificates that are not accepted, nor any below them, with commas: "
+    "SHA-256 fingerprints; spki: and that of a public key; or "
+    "serial:SERIAL@ISSUER, as in serial:0a1b@CN=Example CA.");
 ABSL_FLAG(int, verify_depth, 10,
           "How many authorities may stand between the other side's certificate "
           "and the trusted one.");

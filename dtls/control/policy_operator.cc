@@ -165,23 +165,24 @@ absl::Status PolicyOperator::Validate(
     return status;
   }
   const PolicyStore& store = registry_->policies();
-  absl::StatusOr<uint64_t> judged = Judge(
-      [&](const std::string&) { return *compiled; },
-      ListenersWhose([&](const std::string& name) {
-        return store.Follows(name, request.listener());
-      }),
-      [&](const Failing& failing) {
-        response->set_sessions_failing(response->sessions_failing() + 1);
-        if (response->failing_size() >= kFailingTold) return absl::OkStatus();
-        v1::SessionVerdict* verdict = response->add_failing();
-        verdict->set_session(failing.row.session->id);
-        verdict->set_peer_address(failing.row.session->peer.ToString());
-        verdict->set_peer_name(NameOf(failing.row));
-        for (const VerificationError& error : failing.errors) {
-          *verdict->add_errors() = ToProto(error);
-        }
-        return absl::OkStatus();
-      });
+  absl::StatusOr<uint64_t> judged =
+      Judge([&](const std::string&) { return *compiled; },
+            ListenersWhose([&](const std::string& name) {
+              return store.Follows(name, request.listener());
+            }),
+            [&](const Failing& failing) {
+              response->set_sessions_failing(response->sessions_failing() + 1);
+              if (response->failing_size() >= kFailingTold)
+                return absl::OkStatus();
+              v1::SessionVerdict* verdict = response->add_failing();
+              verdict->set_session(failing.row.session->id);
+              verdict->set_peer_address(failing.row.session->peer.ToString());
+              verdict->set_peer_name(NameOf(failing.row));
+              for (const VerificationError& error : failing.errors) {
+                *verdict->add_errors() = ToProto(error);
+              }
+              return absl::OkStatus();
+            });
   if (!judged.ok()) return judged.status();
   response->set_sessions_judged(*judged);
   response->set_present_version(store.Present(request.listener()).version);
@@ -254,27 +255,27 @@ absl::Status PolicyOperator::Finish(const std::string& listener,
   // A later policy may be in force by now, whose caller does not ask that
   // sessions are judged: they are judged by what is in force, as those are
   // whose handshakes were going on.
-  absl::StatusOr<uint64_t> judged = Judge(
-      [&](const std::string& name) { return store.ForHandshake(name); },
-      ListenersWhose([&](const std::string& name) {
-        const PolicyPtr policy = store.ForHandshake(name);
-        return policy != nullptr && policy->judges_before() >= number;
-      }),
-      [&](const Failing& failing) {
-        absl::Status refusal = failing.policy->Refusal(failing.errors);
-        const uint8_t alert = GetErrorDetail(refusal)->alert.value_or(0);
-        absl::StatusOr<bool> closed =
-            CallListener<bool>(*failing.row.listener, absl::Now() + kPatience,
-                               [id = failing.row.session->id, refusal,
-                                alert](ListenerAdmin& admin) {
-                                 return admin.CloseSession(id, refusal, alert);
-                               });
-        if (closed.ok() && *closed) {
-          response->set_sessions_closed(response->sessions_closed() + 1);
-        }
-        return absl::IsUnavailable(closed.status()) ? absl::OkStatus()
-                                                    : closed.status();
-      });
+  absl::StatusOr<uint64_t> judged =
+      Judge([&](const std::string& name) { return store.ForHandshake(name); },
+            ListenersWhose([&](const std::string& name) {
+              const PolicyPtr policy = store.ForHandshake(name);
+              return policy != nullptr && policy->judges_before() >= number;
+            }),
+            [&](const Failing& failing) {
+              absl::Status refusal = failing.policy->Refusal(failing.errors);
+              const uint8_t alert = GetErrorDetail(refusal)->alert.value_or(0);
+              absl::StatusOr<bool> closed = CallListener<bool>(
+                  *failing.row.listener, absl::Now() + kPatience,
+                  [id = failing.row.session->id, refusal,
+                   alert](ListenerAdmin& admin) {
+                    return admin.CloseSession(id, refusal, alert);
+                  });
+              if (closed.ok() && *closed) {
+                response->set_sessions_closed(response->sessions_closed() + 1);
+              }
+              return absl::IsUnavailable(closed.status()) ? absl::OkStatus()
+                                                          : closed.status();
+            });
   if (!judged.ok()) {
     return absl::Status(
         judged.status().code(),
@@ -282,10 +283,10 @@ absl::Status PolicyOperator::Finish(const std::string& listener,
                      " is in force, but not all sessions were judged by it: ",
                      judged.status().message()));
   }
-  log_->Write(LogLevel::kInfo,
-              absl::StrCat("policy version ", number, " closed ",
-                           response->sessions_closed(), " of ", *judged,
-                           " sessions"));
+  log_->Write(
+      LogLevel::kInfo,
+      absl::StrCat("policy version ", number, " closed ",
+                   response->sessions_closed(), " of ", *judged, " sessions"));
   return absl::OkStatus();
 }
 

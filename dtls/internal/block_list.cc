@@ -202,13 +202,12 @@ bool BlockList::BlocksFingerprint(X509* certificate) const {
   signatures.emplace_back(
       CBS_data(&parts.signature),
       CBS_data(&parts.signature) + CBS_len(&parts.signature));
-  return std::any_of(
-      signatures.begin(), signatures.end(),
-      [&](const std::vector<uint8_t>& signature) {
-        const std::string other =
-            FingerprintWith(parts, signature.data(), signature.size());
-        return other.empty() || fingerprints_.contains(other);
-      });
+  return std::any_of(signatures.begin(), signatures.end(),
+                     [&](const std::vector<uint8_t>& signature) {
+                       const std::string other = FingerprintWith(
+                           parts, signature.data(), signature.size());
+                       return other.empty() || fingerprints_.contains(other);
+                     });
 }
 
 // As the certificate has the key, and as keys are usually written: a point of a

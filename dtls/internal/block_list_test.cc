@@ -81,15 +81,15 @@ bssl::UniquePtr<X509> Compressed(const std::string& pem) {
   bssl::UniquePtr<EVP_PKEY> key(X509_get_pubkey(certificate.get()));
   const EC_KEY* ec = EVP_PKEY_get0_EC_KEY(key.get());
   uint8_t* point = nullptr;
-  const size_t size = EC_KEY_key2buf(ec, POINT_CONVERSION_COMPRESSED, &point,
-                                     nullptr);
+  const size_t size =
+      EC_KEY_key2buf(ec, POINT_CONVERSION_COMPRESSED, &point, nullptr);
   EXPECT_EQ(size, 33U);
-  EXPECT_EQ(X509_PUBKEY_set0_param(
-                X509_get_X509_PUBKEY(certificate.get()),
-                OBJ_nid2obj(NID_X9_62_id_ecPublicKey), V_ASN1_OBJECT,
-                OBJ_nid2obj(NID_X9_62_prime256v1), point,
-                static_cast<int>(size)),
-            1);
+  EXPECT_EQ(
+      X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(certificate.get()),
+                             OBJ_nid2obj(NID_X9_62_id_ecPublicKey),
+                             V_ASN1_OBJECT, OBJ_nid2obj(NID_X9_62_prime256v1),
+                             point, static_cast<int>(size)),
+      1);
   // What it was read from is no longer what it says.
   uint8_t* signed_part = nullptr;
   EXPECT_GT(i2d_re_X509_tbs(certificate.get(), &signed_part), 0);
@@ -134,21 +134,22 @@ TEST(BlockListTest, ATwinIsBlockedByTheFingerprintOfEither) {
   }
 }
 
-// What stands outside of the signed part says nothing of its own, and nobody has
-// signed it.
+// What stands outside of the signed part says nothing of its own, and nobody
+// has signed it.
 TEST(BlockListTest, TheUnsignedPartMayBeWrittenInAnyWay) {
   const TestAuthority authority("Test CA");
   const std::string pem = authority.Issue({}).chain_pem;
   const std::string der = DerOf(Parse(pem).get());
   // The outer name of the algorithm, the last of the two, gets a parameter.
-  const std::string name("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02", 12);
+  const std::string name("\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02",
+                         12);
   const size_t at = der.rfind(name);
   ASSERT_NE(at, std::string::npos);
   ASSERT_NE(at, der.find(name));
   std::string changed = der;
-  changed.replace(at, name.size(),
-                  std::string("\x30\x0c", 2) + name.substr(2) +
-                      std::string("\x05\x00", 2));
+  changed.replace(
+      at, name.size(),
+      std::string("\x30\x0c", 2) + name.substr(2) + std::string("\x05\x00", 2));
   ASSERT_EQ(static_cast<uint8_t>(changed[1]), 0x82);
   const size_t size = changed.size() - 4;
   changed[2] = static_cast<char>(size >> 8);
@@ -207,8 +208,8 @@ TEST(BlockListTest, ASerialNumberIsBlockedOfItsIssuer) {
   }
   const std::string of_other =
       absl::StrReplaceAll(name, {{"Test CA", "Other CA"}});
-  EXPECT_FALSE(ListOf({absl::StrCat("serial:", of_other)})
-                   .Blocks(certificate.get()));
+  EXPECT_FALSE(
+      ListOf({absl::StrCat("serial:", of_other)}).Blocks(certificate.get()));
 }
 
 // In a chain that is otherwise good.
@@ -233,11 +234,10 @@ TEST(BlockListTest, TheVerifierSeesTwinsThroughTheWholeChain) {
       const std::string der =
           DerOf(i == changed ? TwinOf(one, NID_X9_62_prime256v1).get()
                              : chain[i].get());
-      bssl::PushToStack(
-          sent.get(),
-          bssl::UniquePtr<CRYPTO_BUFFER>(CRYPTO_BUFFER_new(
-              reinterpret_cast<const uint8_t*>(der.data()), der.size(),
-              nullptr)));
+      bssl::PushToStack(sent.get(),
+                        bssl::UniquePtr<CRYPTO_BUFFER>(CRYPTO_BUFFER_new(
+                            reinterpret_cast<const uint8_t*>(der.data()),
+                            der.size(), nullptr)));
     }
     for (const bool blocked : {false, true}) {
       VerificationOptions options;

@@ -127,7 +127,8 @@ void ClearSrtpProfiles(SSL* ssl) {
       sk_SRTP_PROTECTION_PROFILE_new_null());
 }
 
-// A field that goes with the session into its ticket, and that only clients use.
+// A field that goes with the session into its ticket, and that only clients
+// use.
 bool MarkNewSession(SSL* ssl, absl::Span<const uint8_t> mark) {
   const auto* hs = Inside(ssl)->s3->hs.get();
   if (hs == nullptr || hs->new_session == nullptr) return false;

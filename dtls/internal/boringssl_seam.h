@@ -50,8 +50,8 @@ void AwaitAnswerTo(SSL* ssl, const SentHello& hello, uint64_t next_record);
 // The `ssl` negotiates no SRTP profile, whatever its context has.
 void ClearSrtpProfiles(SSL* ssl);
 
-// Keeps `mark` with the session that a server `ssl` is about to make, for as long
-// as the session can be resumed. False if there is no memory for it.
+// Keeps `mark` with the session that a server `ssl` is about to make, for as
+// long as the session can be resumed. False if there is no memory for it.
 bool MarkNewSession(SSL* ssl, absl::Span<const uint8_t> mark);
 // What was kept with the session of a server `ssl`; empty: nothing.
 absl::Span<const uint8_t> MarkOfSession(const SSL* ssl);

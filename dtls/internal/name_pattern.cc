@@ -165,17 +165,16 @@ bool NamePattern::UriIn(const PeerIdentity& peer,
 
 bool NamePattern::Allows(const PeerIdentity& peer) const {
   if (kind_ == Kind::kUri) return UriIn(peer, kAllowedStarEnds);
-  return std::any_of(
-      peer.dns_names.begin(), peer.dns_names.end(),
-      [&](const std::string& text) {
-        const std::string name = Canonical(text);
-        if (!DnsFits(pattern_, name)) return false;
-        // What "*" stands for must be a label, or a wildcard for any: the rest
-        // is as in the pattern.
-        const absl::string_view first =
-            absl::string_view(name).substr(0, name.find('.'));
-        return first == "*" || IsDnsLabel(first);
-      });
+  return std::any_of(peer.dns_names.begin(), peer.dns_names.end(),
+                     [&](const std::string& text) {
+                       const std::string name = Canonical(text);
+                       if (!DnsFits(pattern_, name)) return false;
+                       // What "*" stands for must be a label, or a wildcard for
+                       // any: the rest is as in the pattern.
+                       const absl::string_view first =
+                           absl::string_view(name).substr(0, name.find('.'));
+                       return first == "*" || IsDnsLabel(first);
+                     });
 }
 
 bool NamePattern::Denies(const PeerIdentity& peer) const {

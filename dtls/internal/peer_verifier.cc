@@ -184,7 +184,8 @@ bool IsSelfIssued(X509* certificate) {
 // Weak or blocked certificates and too many of them, in the chain as it was
 // built, from the peer's own to the trusted one.
 void JudgeChain(const STACK_OF(X509) * chain, int max_depth,
-                const BlockList& blocked, std::vector<VerificationError>* errors) {
+                const BlockList& blocked,
+                std::vector<VerificationError>* errors) {
   const int size = static_cast<int>(sk_X509_num(chain));
   for (int i = 0; i < size; ++i) {
     X509* certificate = sk_X509_value(chain, static_cast<size_t>(i));

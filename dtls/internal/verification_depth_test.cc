@@ -85,9 +85,9 @@ TEST(VerificationDepthTest, IsThatOfACertificateInTheChain) {
   ASSERT_GT(der_size, 0);
   bssl::UniquePtr<uint8_t> owner(der);
   bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> chain(sk_CRYPTO_BUFFER_new_null());
-  bssl::PushToStack(
-      chain.get(), bssl::UniquePtr<CRYPTO_BUFFER>(CRYPTO_BUFFER_new(
-                       der, static_cast<size_t>(der_size), nullptr)));
+  bssl::PushToStack(chain.get(),
+                    bssl::UniquePtr<CRYPTO_BUFFER>(CRYPTO_BUFFER_new(
+                        der, static_cast<size_t>(der_size), nullptr)));
   PeerVerifier::Demands demands;
   demands.now = kNow;
   const std::vector<VerificationError> errors =

@@ -277,8 +277,8 @@ TEST_F(PolicyTest, SessionsOfAllListenersThatFollowAreJudged) {
   EXPECT_EQ(verdict.sessions_judged(), 4U);
   EXPECT_EQ(verdict.sessions_failing(), 2U);
   // Its own is there, but not in force.
-  const v1::ListPolicyVersionsResponse own = Call(
-      server_.stub(), &Stub::ListPolicyVersions, "listener: \"internal\"");
+  const v1::ListPolicyVersionsResponse own =
+      Call(server_.stub(), &Stub::ListPolicyVersions, "listener: \"internal\"");
   ASSERT_EQ(own.versions_size(), 1);
   EXPECT_FALSE(own.versions(0).current());
 
@@ -286,8 +286,8 @@ TEST_F(PolicyTest, SessionsOfAllListenersThatFollowAreJudged) {
             2U);
   // One that somebody has asked for is left alone.
   Set(Policy("client_certificate: REQUIRE"), 2, "listener: \"internal\"");
-  *request.mutable_policy() = Policy(
-      "client_certificate: REQUIRE denied_names: \"a.example.org\"");
+  *request.mutable_policy() =
+      Policy("client_certificate: REQUIRE denied_names: \"a.example.org\"");
   EXPECT_EQ(
       Call(server_.stub(), &Stub::ValidatePolicy, request).sessions_judged(),
       1U);

@@ -250,6 +250,9 @@ std::vector<Command> PolicyCommands() {
               "    allowed_names: \"*.example.com\"\n"
               "    tolerated { error: \"expired\" name: "
               "\"old.example.com\" }\n\n"
+              "Errors with which anybody can have made a certificate, such as "
+              "self_signed, are tolerated by fingerprint or spki, not by "
+              "name.\n\n"
               "Sessions that are there stay, unless --apply_to_sessions is "
               "given.",
           .flags = {"listener", "trust_pem", "crl_pem", "yes",

@@ -68,9 +68,13 @@ void AddCertificate(const Certificate& certificate, Fields* fields) {
   fields->Add("Fingerprint", Printable(certificate.fingerprint()));
   fields->Add("Key fingerprint", Printable(certificate.spki_fingerprint()));
   if (certificate.has_not_before() || certificate.has_not_after()) {
-    fields->Add("Valid",
-                absl::StrCat(FormatTime(certificate.not_before()), " to ",
-                             FormatTime(certificate.not_after())));
+    fields->Add("Valid", absl::StrCat(certificate.has_not_before()
+                                          ? FormatTime(certificate.not_before())
+                                          : "unknown",
+                                      " to ",
+                                      certificate.has_not_after()
+                                          ? FormatTime(certificate.not_after())
+                                          : "unknown"));
   }
   if (certificate.chain_length() > 0) {
     fields->Add("Chain length", absl::StrCat(certificate.chain_length()));

@@ -191,6 +191,21 @@ TEST_F(SessionsTest, GetShowsAllThatIsKnown) {
   EXPECT_EQ(json.traffic().bytes_received(), 1536U);
 }
 
+// An identity may be empty, and a time unknown.
+TEST_F(SessionsTest, GetTellsWhatIsEmptyFromWhatIsNotThere) {
+  service_.get_session.answer = [](const auto& request, auto* session) {
+    session->set_id(request.id());
+    session->set_psk_identity("");
+    session->mutable_peer_certificate()->mutable_not_after()->set_seconds(1);
+    return grpc::Status::OK;
+  };
+  const std::string details = RunOk({"sessions", "get", "42"});
+  EXPECT_THAT(std::vector<std::string>(absl::StrSplit(details, '\n')),
+              ::testing::Contains(MatchesRegex("PSK identity: +\"\"")))
+      << details;
+  EXPECT_THAT(details, HasSubstr("unknown to "));
+}
+
 TEST_F(SessionsTest, WhatPeersSayNeverReachesTheTerminalAsIs) {
   service_.get_session.answer = [](const auto& request, auto* session) {
     session->set_id(request.id());
