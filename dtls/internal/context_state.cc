@@ -220,7 +220,7 @@ absl::Status ContextState::InitResumption(const ServerOptions& options) {
         " bytes; it needs at least ", TicketKeys::kMinSecretBytes));
   }
   if (options.session_tickets) {
-    ticket_keys_ = std::make_unique<TicketKeys>(WallNow());
+    ticket_keys_ = std::make_unique<TicketKeys>();
     if (!secret.empty()) ticket_keys_->Rotate(secret, WallNow());
     SSL_CTX_set_tlsext_ticket_key_cb(ctx, TicketKey);
   }
