@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -42,7 +43,11 @@ ABSL_FLAG(std::string, verify, "require",
 ABSL_FLAG(std::string, ignore, "",
           "Verification errors that do not count, with commas; such as those "
           "that this program names when it refuses a server.");
-ABSL_FLAG(std::string, psk, "", "A pre-shared key, IDENTITY:HEX.");
+ABSL_FLAG(std::string, psk_file, "",
+          "A file with a pre-shared key, IDENTITY:HEX.");
+ABSL_FLAG(std::string, psk, "",
+          "The key itself, IDENTITY:HEX. Better --psk_file: every user of the "
+          "machine can see command lines.");
 ABSL_FLAG(std::string, session_file, "",
           "Resume the session that is kept in this file, if there is one, and "
           "keep the new one there.");
@@ -245,8 +250,10 @@ dtls::Context MakeContext() {
   options.verification.common_name_fallback = absl::GetFlag(FLAGS_common_name);
   SetVerificationMode(&options.verification);
   tools::SetVerification(kProgram, &options.verification);
-  if (const std::string text = absl::GetFlag(FLAGS_psk); !text.empty()) {
-    options.pre_shared_key = tools::PskOrDie(kProgram, text);
+  if (std::optional<dtls::PreSharedKey> psk = tools::PskOrDie(
+          kProgram, absl::GetFlag(FLAGS_psk_file), absl::GetFlag(FLAGS_psk));
+      psk.has_value()) {
+    options.pre_shared_key = *std::move(psk);
   }
   options.certificate = tools::OwnCertificate(kProgram);
   options.trust = tools::Trust(kProgram);
@@ -287,10 +294,16 @@ Export ExportOrDie() {
 dtls::ResumableSession KeptSession(const dtls::Context& context) {
   const std::string path = absl::GetFlag(FLAGS_session_file);
   if (path.empty()) return {};
-  absl::StatusOr<std::string> bytes = tools::ReadSecretFile(path);
-  if (absl::IsNotFound(bytes.status())) return {};
-  if (!bytes.ok()) tools::Die(kProgram, bytes.status().message());
-  absl::StatusOr<dtls::ResumableSession> session = context.ParseSession(*bytes);
+  absl::StatusOr<tools::SecretFile> file = tools::ReadSecretFile(path);
+  if (absl::IsNotFound(file.status())) return {};
+  if (!file.ok()) tools::Die(kProgram, file.status().message());
+  // Whoever wrote it knows the session's keys, and says who the server is.
+  if (!file->privacy.ok()) {
+    tools::Die(kProgram,
+               absl::StrCat("--session_file: ", file->privacy.message()));
+  }
+  absl::StatusOr<dtls::ResumableSession> session =
+      context.ParseSession(file->content);
   if (!session.ok()) {
     tools::Die(kProgram, absl::StrCat("--session_file: ", path, ": ",
                                       session.status().message()));

@@ -39,23 +39,33 @@ ABSL_FLAG(std::string, client_auth, "none",
           "Client certificates: none, query (what is wrong with one is told "
           "with --verbose), request (one that is sent must be good) or "
           "require.");
+ABSL_FLAG(cordon::tools::RepeatedFlag, psk_file, {},
+          "A file with pre-shared keys, IDENTITY:HEX in each line. May be "
+          "repeated.");
 ABSL_FLAG(cordon::tools::RepeatedFlag, psk, {},
-          "A pre-shared key, IDENTITY:HEX. May be repeated.");
+          "A pre-shared key, IDENTITY:HEX. May be repeated. Better --psk_file: "
+          "every user of the machine can see command lines.");
 ABSL_FLAG(std::string, psk_hint, "",
           "Tells clients which of their pre-shared keys to use.");
 ABSL_FLAG(bool, prefer_client_ciphers, false,
           "Of the cipher suites that both have, use what the client prefers.");
 ABSL_FLAG(bool, session_tickets, true, "Resume sessions by tickets.");
 ABSL_FLAG(bool, session_ids, true, "Resume sessions that are kept here.");
+ABSL_FLAG(std::string, ticket_secret_file, "",
+          "A file with a secret, 32 bytes or more in hexadecimal: servers with "
+          "the same take each other's tickets.");
 ABSL_FLAG(std::string, ticket_secret, "",
-          "Servers with the same secret, 32 bytes or more in hexadecimal, take "
-          "each other's tickets.");
+          "The secret itself. Better --ticket_secret_file: every user of the "
+          "machine can see command lines.");
 ABSL_FLAG(std::string, cookies, "on",
           "Whether clients must show that they receive at their address: on "
           "or off.");
+ABSL_FLAG(std::string, cookie_secret_file, "",
+          "A file with a secret, 16 bytes or more in hexadecimal: servers with "
+          "the same take each other's cookies.");
 ABSL_FLAG(std::string, cookie_secret, "",
-          "Servers with the same secret, 16 bytes or more in hexadecimal, take "
-          "each other's cookies.");
+          "The secret itself. Better --cookie_secret_file: every user of the "
+          "machine can see command lines.");
 ABSL_FLAG(uint32_t, mtu, cordon::dtls::kDefaultMtu,
           "The largest IP packet to send while handshaking, in bytes.");
 ABSL_FLAG(absl::Duration, handshake_deadline,
@@ -273,29 +283,29 @@ void SetClientAuthentication(dtls::ServerOptions* options) {
 }
 
 void SetCredentials(dtls::ServerOptions* options) {
-  const tools::RepeatedFlag psks = absl::GetFlag(FLAGS_psk);
   options->certificates = tools::ServerCertificates(kProgram);
-  if (options->certificates.empty() && psks.values.empty()) {
-    tools::DieOfUsage(kProgram, "give --cert and --key, or --psk");
-  }
-  for (const std::string& text : psks.values) {
-    options->pre_shared_keys.push_back(tools::PskOrDie(kProgram, text));
+  options->pre_shared_keys =
+      tools::PsksOrDie(kProgram, absl::GetFlag(FLAGS_psk_file).values,
+                       absl::GetFlag(FLAGS_psk).values);
+  if (options->certificates.empty() && options->pre_shared_keys.empty()) {
+    tools::DieOfUsage(kProgram, "give --cert and --key, or --psk_file");
   }
   options->psk_identity_hint = absl::GetFlag(FLAGS_psk_hint);
 }
 
 void SetSecrets(dtls::ServerOptions* options) {
   constexpr size_t kMinTicketSecretBytes = 32;
-  if (const std::string hex = absl::GetFlag(FLAGS_cookie_secret);
-      !hex.empty()) {
-    options->cookie.parameters.secret = tools::HexOrDie(
-        kProgram, "cookie_secret", hex, dtls::CookieExchange::kMinSecretBytes);
+  // Without one, each server makes its own.
+  if (std::string secret = tools::HexSecretOrDie(
+          kProgram, "cookie_secret", absl::GetFlag(FLAGS_cookie_secret_file),
+          absl::GetFlag(FLAGS_cookie_secret),
+          dtls::CookieExchange::kMinSecretBytes);
+      !secret.empty()) {
+    options->cookie.parameters.secret = std::move(secret);
   }
-  if (const std::string hex = absl::GetFlag(FLAGS_ticket_secret);
-      !hex.empty()) {
-    options->session_ticket_secret =
-        tools::HexOrDie(kProgram, "ticket_secret", hex, kMinTicketSecretBytes);
-  }
+  options->session_ticket_secret = tools::HexSecretOrDie(
+      kProgram, "ticket_secret", absl::GetFlag(FLAGS_ticket_secret_file),
+      absl::GetFlag(FLAGS_ticket_secret), kMinTicketSecretBytes);
 }
 
 // Sets `field` to what its flag, `name`, says.
@@ -352,7 +362,7 @@ int main(int argc, char** argv) {
        .synopsis = "--listen=HOST:PORT --cert=FILE --key=FILE [flags]",
        .summary = "Serves DTLS and sends every message back. SIGINT and "
                   "SIGTERM close all sessions and end it.",
-       .repeated = {"psk", "sni", "control", "control_admin",
+       .repeated = {"psk_file", "psk", "sni", "control", "control_admin",
                     "control_reader"}});
   if (!rest.empty()) {
     tools::DieOfUsage(kProgram, absl::StrCat("what is \"", rest[0], "\"?"));

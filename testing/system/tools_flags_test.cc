@@ -5,7 +5,6 @@
 #include <utility>
 #include <vector>
 
-#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
@@ -22,16 +21,6 @@ namespace cordon::testing {
 namespace {
 
 using ToolsFlagsTest = ToolsTest;
-
-// Of the line of `output` that begins with `label`, what follows.
-std::string Shown(const std::string& output, const std::string& label) {
-  for (absl::string_view line : absl::StrSplit(output, '\n')) {
-    if (absl::StartsWith(line, label)) {
-      return std::string(absl::StripAsciiWhitespace(line.substr(label.size())));
-    }
-  }
-  return "";
-}
 
 // ACCEPTANCE: QC5
 TEST_F(ToolsFlagsTest, VerifyNoneQueryRequire) {
@@ -428,23 +417,6 @@ TEST_F(ToolsFlagsTest, BadValuesAreWrongUsage) {
     client(both.first, both.second);
     server(both.first, both.second);
   }
-}
-
-TEST_F(ToolsFlagsTest, AKeyLogThatIsFullIsToldOnce) {
-  Process server(ServerCommand({"--keylog=/dev/full"}));
-  const std::string address = AddressOf(Started(server));
-  ExpectEcho(ClientCommand(address));
-  ExpectEcho(ClientCommand(address));
-  server.Signal(SIGTERM);
-  EXPECT_EQ(server.Wait(), 0);
-  const std::string warning =
-      "echo_server: warning: --keylog: cannot write /dev/full: No space left "
-      "on device; secrets are missing there\n";
-  const size_t at = server.output().find(warning);
-  EXPECT_NE(at, std::string::npos) << server.output();
-  EXPECT_EQ(server.output().find("--keylog", at + warning.size()),
-            std::string::npos)
-      << server.output();
 }
 
 TEST_F(ToolsFlagsTest, SessionsOfSilentPeersEnd) {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -74,7 +75,11 @@ ABSL_FLAG(int, server_pid, 0,
 ABSL_FLAG(std::string, name, "",
           "The name that the server's certificate must have. By default the "
           "HOST that was given. Only with --ca are certificates looked at.");
-ABSL_FLAG(std::string, psk, "", "A pre-shared key, IDENTITY:HEX.");
+ABSL_FLAG(std::string, psk_file, "",
+          "A file with a pre-shared key, IDENTITY:HEX.");
+ABSL_FLAG(std::string, psk, "",
+          "The key itself, IDENTITY:HEX. Better --psk_file: every user of the "
+          "machine can see command lines.");
 ABSL_FLAG(bool, json, false, "Print one JSON object instead of a table.");
 ABSL_FLAG(bool, progress, true,
           "Say on stderr how it goes, every second, and when the idle sessions "
@@ -173,8 +178,10 @@ dtls::Context MakeContext() {
   options.verification.mode = options.trust.empty()
                                   ? dtls::PeerVerification::kNone
                                   : dtls::PeerVerification::kVerify;
-  if (const std::string text = absl::GetFlag(FLAGS_psk); !text.empty()) {
-    options.pre_shared_key = tools::PskOrDie(kProgram, text);
+  if (std::optional<dtls::PreSharedKey> psk = tools::PskOrDie(
+          kProgram, absl::GetFlag(FLAGS_psk_file), absl::GetFlag(FLAGS_psk));
+      psk.has_value()) {
+    options.pre_shared_key = *std::move(psk);
   }
   options.certificate = tools::OwnCertificate(kProgram);
   tools::SetProtocol(kProgram, &options);
