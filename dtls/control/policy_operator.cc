@@ -45,8 +45,9 @@ struct Failing {
 absl::StatusOr<uint64_t> Judge(
     const CompiledPolicy& policy,
     const std::vector<std::shared_ptr<ListenerHandle>>& listeners,
+    const CallEnd& end,
     absl::FunctionRef<absl::Status(const Failing&)> failing) {
-  SessionCursor cursor(listeners, 0, kPatience);
+  SessionCursor cursor(listeners, 0, kPatience, end);
   uint64_t judged = 0;
   while (true) {
     absl::StatusOr<std::optional<SessionRow>> row = cursor.Next();
@@ -140,7 +141,7 @@ absl::Status PolicyOperator::List(
 }
 
 absl::Status PolicyOperator::Validate(
-    const v1::ValidatePolicyRequest& request,
+    const v1::ValidatePolicyRequest& request, const CallEnd& end,
     v1::ValidatePolicyResponse* response) const {
   absl::StatusOr<Policy> policy = FromProto(request.policy());
   if (!policy.ok()) return InPolicy(policy.status());
@@ -150,16 +151,25 @@ absl::Status PolicyOperator::Validate(
   if (absl::Status status = CheckListener(request.listener()); !status.ok()) {
     return status;
   }
+  size_t bytes = 0;
   absl::StatusOr<uint64_t> judged = Judge(
-      **compiled, Followers(request.listener()), [&](const Failing& failing) {
+      **compiled, Followers(request.listener()), end,
+      [&](const Failing& failing) {
         response->set_sessions_failing(response->sessions_failing() + 1);
-        if (response->failing_size() >= kFailingTold) return absl::OkStatus();
-        v1::SessionVerdict* verdict = response->add_failing();
-        verdict->set_session(failing.row.session->id);
-        verdict->set_peer_address(failing.row.session->peer.ToString());
-        verdict->set_peer_name(NameOf(failing.row));
+        if (response->failing_size() >= kFailingTold ||
+            bytes > kMaxPageBytes) {
+          return absl::OkStatus();
+        }
+        v1::SessionVerdict verdict;
+        verdict.set_session(failing.row.session->id);
+        verdict.set_peer_address(failing.row.session->peer.ToString());
+        verdict.set_peer_name(NameOf(failing.row));
         for (const VerificationError& error : failing.errors) {
-          *verdict->add_errors() = ToProto(error);
+          *verdict.add_errors() = ToProto(error);
+        }
+        bytes += verdict.ByteSizeLong();
+        if (bytes <= kMaxPageBytes || response->failing_size() == 0) {
+          *response->add_failing() = std::move(verdict);
         }
         return absl::OkStatus();
       });
@@ -171,7 +181,7 @@ absl::Status PolicyOperator::Validate(
 }
 
 absl::Status PolicyOperator::Set(const v1::SetPolicyRequest& request,
-                                 const Caller& caller,
+                                 const Caller& caller, const CallEnd& service,
                                  v1::SetPolicyResponse* response) {
   absl::StatusOr<Policy> policy = FromProto(request.policy());
   if (!policy.ok()) return InPolicy(policy.status());
@@ -189,11 +199,12 @@ absl::Status PolicyOperator::Set(const v1::SetPolicyRequest& request,
                  .apply_to_sessions = request.apply_to_sessions()});
   if (!version.ok()) return InPolicy(version.status());
   response->set_version(*version);
-  return Finish(before, store.Present(request.listener()), caller, response);
+  return Finish(before, store.Present(request.listener()), caller, service, response);
 }
 
 absl::Status PolicyOperator::RollBack(const v1::RollBackPolicyRequest& request,
                                       const Caller& caller,
+                                      const CallEnd& service,
                                       v1::SetPolicyResponse* response) {
   if (absl::Status status = CheckListener(request.listener()); !status.ok()) {
     return status;
@@ -205,12 +216,13 @@ absl::Status PolicyOperator::RollBack(const v1::RollBackPolicyRequest& request,
       caller.name, request.comment(), request.apply_to_sessions());
   if (!version.ok()) return version.status();
   response->set_version(*version);
-  return Finish(before, store.Present(request.listener()), caller, response);
+  return Finish(before, store.Present(request.listener()), caller, service, response);
 }
 
 absl::Status PolicyOperator::Finish(const PolicyVersion& before,
                                     const PolicyVersion& now,
                                     const Caller& caller,
+                                    const CallEnd& service,
                                     v1::SetPolicyResponse* response) {
   log_->Write(
       LogLevel::kInfo,
@@ -228,12 +240,13 @@ absl::Status PolicyOperator::Finish(const PolicyVersion& before,
     return absl::OkStatus();
   }
   const CompiledPolicy& policy = *now.compiled;
+  const CallEnd end = service.NoLaterThan(absl::Now() + kMaxApply);
   absl::StatusOr<uint64_t> judged =
-      Judge(policy, Followers(now.listener), [&](const Failing& failing) {
+      Judge(policy, Followers(now.listener), end, [&](const Failing& failing) {
         absl::Status refusal = policy.Refusal(failing.errors);
         const uint8_t alert = GetErrorDetail(refusal)->alert.value_or(0);
         absl::StatusOr<bool> closed =
-            CallListener<bool>(*failing.row.listener, absl::Now() + kPatience,
+            CallListener<bool>(*failing.row.listener, end,
                                [id = failing.row.session->id, refusal,
                                 alert](ListenerAdmin& admin) {
                                  return admin.CloseSession(id, refusal, alert);

@@ -1,5 +1,8 @@
 #include "cordon/dtls/control/session_feed.h"
 
+#include <openssl/pool.h>
+#include <openssl/stack.h>
+
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -7,6 +10,35 @@
 #include "cordon/dtls/control/session_cursor.h"
 
 namespace cordon::dtls::control {
+
+namespace {
+
+// An upper bound: certificates are shared with the session as long as that
+// lives, and each error may have one of them.
+size_t BytesOf(const SessionSnapshot& session) {
+  size_t chain = 0;
+  const STACK_OF(CRYPTO_BUFFER)* certificates = session.chain.get();
+  for (size_t i = 0; i < sk_CRYPTO_BUFFER_num(certificates); ++i) {
+    chain += CRYPTO_BUFFER_len(sk_CRYPTO_BUFFER_value(certificates, i));
+  }
+  const SessionInfo& info = session.info;
+  size_t bytes = sizeof(session) + chain + session.error.message().size();
+  for (const std::string* text :
+       {&info.version, &info.cipher, &info.group, &info.signature_algorithm,
+        &info.alpn, &info.server_name, &info.psk_identity,
+        &info.psk_identity_hint, &info.srtp_profile}) {
+    bytes += text->size();
+  }
+  for (const auto* errors : {&session.errors, &info.ignored_errors}) {
+    for (const VerificationError& error : *errors) {
+      bytes +=
+          sizeof(error) + error.subject.size() + error.message.size() + chain;
+    }
+  }
+  return bytes;
+}
+
+}  // namespace
 
 // A listener keeps it for as long as it is not removed.
 class SessionFeed::Observer final : public SessionObserver {
@@ -67,7 +99,7 @@ void SessionFeed::Stop() {
     absl::MutexLock lock(&mutex_);
     ready_ = nullptr;
     request_ = 0;
-    queue_.clear();
+    ClearLocked();
     sources = std::exchange(sources_, {});
   }
   for (const Source& source : sources) {
@@ -82,10 +114,26 @@ SessionFeed::Ready SessionFeed::WakeLocked() {
   return ready_;
 }
 
+void SessionFeed::PushLocked(Event event) {
+  queued_bytes_ += event.bytes;
+  queue_.push_back(std::move(event));
+}
+
+void SessionFeed::PopLocked() {
+  queued_bytes_ -= queue_.front().bytes;
+  queue_.pop_front();
+}
+
+void SessionFeed::ClearLocked() {
+  queued_bytes_ = 0;
+  queue_.clear();
+}
+
 void SessionFeed::OnSession(
     size_t source, SessionEventKind kind,
     const std::shared_ptr<const SessionSnapshot>& session,
     absl::string_view reason) {
+  const size_t bytes = sizeof(Event) + BytesOf(*session) + reason.size();
   Ready ready;
   {
     absl::MutexLock lock(&mutex_);
@@ -94,14 +142,15 @@ void SessionFeed::OnSession(
       ++missed_;
       return;
     }
-    if (queue_.size() >= kMaxQueued) {
+    if (queue_.size() >= kMaxQueued ||
+        (!queue_.empty() && queued_bytes_ + bytes > kMaxQueuedBytes)) {
       ++missed_;
       for (const Event& queued : queue_) {
         missed_ +=
             queued.chunk == nullptr ? 1 : queued.chunk_end - queued.chunk_next;
       }
       overflown_ = true;
-      queue_.clear();
+      ClearLocked();
       return;
     }
     Event event;
@@ -123,7 +172,8 @@ void SessionFeed::OnSession(
     event.row.listener = sources_[source].listener;
     event.row.session = session;
     event.time = absl::Now();
-    queue_.push_back(std::move(event));
+    event.bytes = bytes;
+    PushLocked(std::move(event));
     ready = WakeLocked();
   }
   if (ready != nullptr) ready();
@@ -154,7 +204,7 @@ std::optional<SessionFeed::Event> SessionFeed::Next() {
       Event& front = queue_.front();
       if (front.chunk == nullptr) {
         Event event = std::move(front);
-        queue_.pop_front();
+        PopLocked();
         return event;
       }
       Event event;
@@ -162,7 +212,7 @@ std::optional<SessionFeed::Event> SessionFeed::Next() {
       event.time = front.time;
       event.row.listener = front.row.listener;
       event.row.session = {front.chunk, &(*front.chunk)[front.chunk_next]};
-      if (++front.chunk_next == front.chunk_end) queue_.pop_front();
+      if (++front.chunk_next == front.chunk_end) PopLocked();
       return event;
     }
     while (source < sources_.size() && sources_[source].exhausted) ++source;
@@ -210,7 +260,9 @@ void SessionFeed::OnChunk(size_t source, uint64_t request, const Chunk& chunk,
     if (request != request_ || overflown_ || source >= sources_.size()) return;
     request_ = 0;
     // It is asked for again once the watcher has taken what is queued.
-    if (queue_.size() >= kMaxQueued) return;
+    if (queue_.size() >= kMaxQueued || queued_bytes_ >= kMaxQueuedBytes) {
+      return;
+    }
     Source& from = sources_[source];
     from.exhausted = size < SessionCursor::kChunk;
     size_t end = 0;
@@ -229,7 +281,8 @@ void SessionFeed::OnChunk(size_t source, uint64_t request, const Chunk& chunk,
       event.chunk = chunk;
       event.chunk_end = end;
       event.time = absl::Now();
-      queue_.push_back(std::move(event));
+      for (size_t i = 0; i < end; ++i) event.bytes += BytesOf((*chunk)[i]);
+      PushLocked(std::move(event));
     }
     ready = WakeLocked();
   }

@@ -50,15 +50,10 @@ absl::Status WrongToken(absl::string_view what) {
       absl::StrCat("page_token: ", what, ": begin again without one"));
 }
 
-absl::Status CheckDeadline(absl::Time deadline) {
-  if (absl::Now() < deadline) return absl::OkStatus();
-  return absl::DeadlineExceededError("the sessions were not read in time");
-}
-
 }  // namespace
 
 absl::Status SessionLister::List(const v1::ListSessionsRequest& request,
-                                 absl::Time deadline,
+                                 const CallEnd& end,
                                  v1::ListSessionsResponse* response) {
   absl::StatusOr<SessionQuery> query = SessionQuery::Compile(request.filter());
   if (!query.ok()) return query.status();
@@ -79,13 +74,13 @@ absl::Status SessionLister::List(const v1::ListSessionsRequest& request,
     if (!token.empty() && !absl::SimpleAtoi(token, &after)) {
       return WrongToken("it is not of this order");
     }
-    return ListById(*query, after, size, deadline, response);
+    return ListById(*query, after, size, end, response);
   }
   if (token.empty()) {
     absl::StatusOr<std::shared_ptr<const Order>> order =
-        MakeOrder(*query, request.order(), deadline);
+        MakeOrder(*query, request.order(), end);
     if (!order.ok()) return order.status();
-    return ListPart(**order, *query, 0, size, deadline, response);
+    return ListPart(**order, *query, 0, size, end, response);
   }
   const std::pair<absl::string_view, absl::string_view> parts =
       absl::StrSplit(token, absl::MaxSplits('-', 1));
@@ -95,25 +90,22 @@ absl::Status SessionLister::List(const v1::ListSessionsRequest& request,
   }
   const std::shared_ptr<const Order> order = FindOrder(parts.first);
   if (order == nullptr) return WrongToken("it is no longer good");
-  return ListPart(*order, *query, from, size, deadline, response);
+  return ListPart(*order, *query, from, size, end, response);
 }
 
 absl::Status SessionLister::ListById(const SessionQuery& query, uint64_t after,
-                                     size_t size, absl::Time deadline,
+                                     size_t size, const CallEnd& end,
                                      v1::ListSessionsResponse* response) {
   auto listeners = ListenersOf(*registry_, query.listener(), "filter.listener");
   if (!listeners.ok()) return listeners.status();
   const absl::Time now = absl::Now();
-  SessionCursor cursor(*listeners, after, deadline - now);
+  SessionCursor cursor(*listeners, after, kListenerPatience, end);
   size_t bytes = 0;
   while (true) {
     absl::StatusOr<std::optional<SessionRow>> row = cursor.Next();
     if (!row.ok()) return row.status();
     if (!row->has_value()) return absl::OkStatus();
-    if (!query.Matches(**row, now)) {
-      if (absl::Status s = CheckDeadline(deadline); !s.ok()) return s;
-      continue;
-    }
+    if (!query.Matches(**row, now)) continue;
     v1::Session session = ToProto(**row);
     bytes += session.ByteSizeLong();
     // There is another one than the page has room for.
@@ -130,18 +122,17 @@ absl::Status SessionLister::ListById(const SessionQuery& query, uint64_t after,
 
 absl::StatusOr<std::shared_ptr<const SessionLister::Order>>
 SessionLister::MakeOrder(const SessionQuery& query, v1::SessionOrder by,
-                         absl::Time deadline) {
+                         const CallEnd& end) {
   auto listeners = ListenersOf(*registry_, query.listener(), "filter.listener");
   if (!listeners.ok()) return listeners.status();
   const absl::Time now = absl::Now();
   std::vector<std::pair<Key, Place>> keyed;
   for (uint32_t i = 0; i < listeners->size(); ++i) {
-    SessionCursor cursor({(*listeners)[i]}, 0, deadline - now);
+    SessionCursor cursor({(*listeners)[i]}, 0, kListenerPatience, end);
     while (true) {
       absl::StatusOr<std::optional<SessionRow>> row = cursor.Next();
       if (!row.ok()) return row.status();
       if (!row->has_value()) break;
-      if (absl::Status s = CheckDeadline(deadline); !s.ok()) return s;
       if (!query.Matches(**row, now)) continue;
       if (keyed.size() == kMaxOrdered) {
         return absl::ResourceExhaustedError(
@@ -168,12 +159,12 @@ SessionLister::MakeOrder(const SessionQuery& query, v1::SessionOrder by,
 
 absl::Status SessionLister::ListPart(const Order& order,
                                      const SessionQuery& query, size_t from,
-                                     size_t size, absl::Time deadline,
+                                     size_t size, const CallEnd& end,
                                      v1::ListSessionsResponse* response) {
   if (from > order.places.size()) return WrongToken("it is not of this order");
-  size_t end = std::min(from + size, order.places.size());
+  size_t last = std::min(from + size, order.places.size());
   std::vector<std::vector<uint64_t>> wanted(order.listeners.size());
-  for (size_t i = from; i < end; ++i) {
+  for (size_t i = from; i < last; ++i) {
     wanted[order.places[i].listener].push_back(order.places[i].id);
   }
   std::vector<std::vector<std::shared_ptr<const SessionSnapshot>>> found(
@@ -189,7 +180,7 @@ absl::Status SessionLister::ListPart(const Order& order,
       auto part = std::make_shared<std::vector<SessionSnapshot>>(ids.size());
       for (size_t k = 0; k < ids.size(); ++k) (*part)[k].id = ids[k];
       absl::StatusOr<bool> read = CallListener<bool>(
-          *order.listeners[i], deadline, [part](ListenerAdmin& admin) {
+          *order.listeners[i], end, [part](ListenerAdmin& admin) {
             for (SessionSnapshot& session : *part) {
               if (!admin.ReadSession(session.id, session)) session.id = 0;
             }
@@ -207,7 +198,7 @@ absl::Status SessionLister::ListPart(const Order& order,
   const absl::Time now = absl::Now();
   size_t bytes = 0;
   std::vector<size_t> next(order.listeners.size());
-  for (size_t i = from; i < end; ++i) {
+  for (size_t i = from; i < last; ++i) {
     const uint32_t listener = order.places[i].listener;
     const size_t at = next[listener]++;
     // It may have ended since the order was made.
@@ -221,13 +212,13 @@ absl::Status SessionLister::ListPart(const Order& order,
     v1::Session session = ToProto(row);
     bytes += session.ByteSizeLong();
     if (response->sessions_size() > 0 && bytes > kMaxPageBytes) {
-      end = i;
+      last = i;
       break;
     }
     *response->add_sessions() = std::move(session);
   }
-  if (end < order.places.size()) {
-    response->set_next_page_token(absl::StrCat(order.token, "-", end));
+  if (last < order.places.size()) {
+    response->set_next_page_token(absl::StrCat(order.token, "-", last));
   }
   return absl::OkStatus();
 }

@@ -48,8 +48,11 @@ v1::SessionEvent MessageOf(const SessionFeed::Event& event) {
 }  // namespace
 
 SessionWatch::SessionWatch(SessionQuery query, bool skip_present,
-                           WorkerPool* pool)
-    : query_(std::move(query)), skip_present_(skip_present), pool_(pool) {}
+                           WorkerPool* pool, std::string caller)
+    : query_(std::move(query)),
+      skip_present_(skip_present),
+      pool_(pool),
+      caller_(std::move(caller)) {}
 
 void SessionWatch::Start(Registry& registry) {
   std::weak_ptr<SessionWatch> weak = Self();
@@ -64,7 +67,7 @@ void SessionWatch::Start(Registry& registry) {
 
 void SessionWatch::Continue() {
   // One task for each watch at most, so there is always room.
-  pool_->Submit([self = Self()] { self->SendNext(); });
+  pool_->Submit(caller_, [self = Self()] { self->SendNext(); });
 }
 
 bool SessionWatch::Concerns(const SessionFeed::Event& event) {

@@ -47,7 +47,7 @@ double CpuSeconds() {
 
 absl::StatusOr<v1::Statistics> CollectStatistics(const Registry& registry,
                                                  const std::string& listener,
-                                                 absl::Time deadline) {
+                                                 const CallEnd& end) {
   auto listeners = ListenersOf(registry, listener, "listener");
   if (!listeners.ok()) return listeners.status();
   v1::Statistics statistics;
@@ -56,7 +56,7 @@ absl::StatusOr<v1::Statistics> CollectStatistics(const Registry& registry,
   std::map<uint32_t, v1::ReactorStatistics> reactors;
   for (const std::shared_ptr<ListenerHandle>& handle : *listeners) {
     absl::StatusOr<Reading> reading =
-        CallListener<Reading>(*handle, deadline, [](ListenerAdmin& admin) {
+        CallListener<Reading>(*handle, end, [](ListenerAdmin& admin) {
           return Reading{.listener = admin.statistics(),
                          .reactor = admin.reactor().statistics(),
                          .pool = admin.reactor().byte_pool().statistics()};

@@ -326,6 +326,33 @@ TEST_F(SessionsTest, CloseByFlagsAsksOnATerminal) {
   EXPECT_EQ(request.filter().peer_name(), "x");
 }
 
+TEST_F(SessionsTest, CloseSaysWhenItIsAboutAllSessions) {
+  service_.close_sessions.answer = [](const auto&, auto* response) {
+    response->set_closed(12);
+    response->set_sessions(12);
+    return grpc::Status::OK;
+  };
+  TerminalProcess close(Command({"sessions", "close", "--peer=0.0.0.0/0"}), 80,
+                        24);
+  ASSERT_TRUE(close.WaitForOutput("Close all 12 sessions? [y/N] "));
+  close.Type("n\n");
+  EXPECT_EQ(close.Wait(), 1);
+}
+
+// They look as if they chose some, and --yes would close everybody.
+TEST_F(SessionsTest, CloseByFlagsThatLeaveOutNobodyIsRefused) {
+  for (const std::string flag :
+       {"--fingerprint=:::",
+        "--state=accepted,handshaking,verification_failed,connected,"
+        "peer_closed,closed,failed"}) {
+    ExpectFailure({"sessions", "close", flag, "--yes"}, 2,
+                  "--peer=0.0.0.0/0 or --peer=::/0 if all are meant");
+    ExpectFailure({"sessions", "close", flag, "--min_age=0s", "--yes"}, 2,
+                  "leave out no session");
+  }
+  EXPECT_TRUE(service_.close_sessions.requests.empty());
+}
+
 TEST_F(SessionsTest, CloseByFlagsWithoutATerminalNeedsYes) {
   service_.close_sessions.answer = [](const auto& request, auto* response) {
     response->set_closed(2);

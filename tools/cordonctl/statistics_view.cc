@@ -173,6 +173,8 @@ std::string StatisticsText(const Statistics& statistics, const Style& style) {
       CountTable("HANDSHAKES FAILED BY", statistics.total().handshakes_failed(),
                  style),
       CountTable("LIMITS HIT", statistics.total().limits_hit(), style),
+      CountTable("CONTROL SERVICE REFUSED", statistics.control().refused(),
+                 style),
       Counters(statistics.total(), style), ReactorTable(statistics, style));
 }
 
