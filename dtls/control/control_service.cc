@@ -49,17 +49,27 @@ v1::LogLevel ToProto(LogLevel level) {
 // `OnDone` is called.
 class ControlService::Call final : public grpc::ServerUnaryReactor {
  public:
-  Call(ControlService* service, Caller c, absl::Time deadline, size_t held)
-      : caller(std::move(c)), end(deadline), bytes(held), service_(service) {}
+  Call(ControlService* service, Caller c, WorkerPool* p, absl::Time deadline,
+       size_t held)
+      : caller(std::move(c)),
+        end(deadline),
+        pool(p),
+        bytes(held),
+        service_(service) {}
 
   const Caller caller;
   const CallEnd end;
+  // Where it waits for a thread, or has one.
+  WorkerPool* const pool;
   // What it has of `ControlService::byte_shares_`.
   size_t bytes;
 
  private:
   void OnCancel() override {
-    end.Cancel(absl::CancelledError("the caller has gone"));
+    const absl::Status why = absl::CancelledError("the caller has gone");
+    end.Cancel(why);
+    // Otherwise, whoever serves it finishes it.
+    if (pool->Remove(this)) Finish(ToRpc(why));
   }
   void OnDone() override {
     service_->Forget(this);
@@ -141,7 +151,8 @@ absl::StatusOr<Caller> ControlService::Admit(
 }
 
 absl::StatusOr<ControlService::Call*> ControlService::Begin(
-    const Caller& caller, absl::Time deadline, size_t request_bytes) {
+    const Caller& caller, WorkerPool& pool, absl::Time deadline,
+    size_t request_bytes) {
   const bool admin = caller.role == Role::kAdmin;
   absl::MutexLock lock(&mutex_);
   if (stopped_) return absl::UnavailableError(kStopped);
@@ -157,7 +168,7 @@ absl::StatusOr<ControlService::Call*> ControlService::Begin(
     return byte_shares_.Explain(verdict, caller.name, admin,
                                 "bytes of requests and answers");
   }
-  auto* const call = new Call(this, caller, deadline, request_bytes);
+  auto* const call = new Call(this, caller, &pool, deadline, request_bytes);
   calls_.insert(call);
   return call;
 }
@@ -222,13 +233,13 @@ grpc::ServerUnaryReactor* ControlService::Serve(
   const absl::StatusOr<Caller> caller = Admit(method, *context, role);
   if (!caller.ok()) return refuse(caller.status());
   const absl::StatusOr<Call*> begun =
-      Begin(*caller,
+      Begin(*caller, PoolFor(*caller, weight),
             std::min(absl::FromChrono(context->deadline()),
                      absl::Now() + options_.max_call_time),
             request->ByteSizeLong());
   if (!begun.ok()) return refuse(begun.status());
   Call* const call = *begun;
-  const bool queued = PoolFor(*caller, weight).Submit(caller->name, [=, this] {
+  const auto serve = [=, this] {
     const absl::Time begin = absl::Now();
     absl::Status status = call->end.Check();
     if (status.ok()) status = function(*request, *call, response);
@@ -244,9 +255,11 @@ grpc::ServerUnaryReactor* ControlService::Serve(
                        absl::FormatDuration(absl::Now() - begin)));
     }
     call->Finish(ToRpc(status));
-  });
+  };
   // There is room for as many as may have begun.
-  if (!queued) call->Finish(ToRpc(absl::UnavailableError(kStopped)));
+  if (!call->pool->Submit(caller->name, serve, call)) {
+    call->Finish(ToRpc(absl::UnavailableError(kStopped)));
+  }
   return call;
 }
 

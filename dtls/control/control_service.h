@@ -101,8 +101,8 @@ class ControlService final
                                   Role role, Weight weight,
                                   const Request* request, Response* response,
                                   Function function);
-  absl::StatusOr<Call*> Begin(const Caller& caller, absl::Time deadline,
-                              size_t request_bytes);
+  absl::StatusOr<Call*> Begin(const Caller& caller, WorkerPool& pool,
+                              absl::Time deadline, size_t request_bytes);
   // The call holds so many bytes more, until it is forgotten.
   absl::Status Hold(Call* call, size_t answer_bytes);
   void Forget(Call* call);

@@ -76,7 +76,10 @@ absl::StatusOr<Contents> ReadFile(const std::string& path) {
 absl::Status ReplaceFile(const std::string& path, const std::string& text) {
   const std::string next = path + ".new";
   // What an earlier process, or another user, has left there is not written to.
-  unlink(next.c_str());
+  struct stat left = {};
+  if (lstat(next.c_str(), &left) == 0 && S_ISREG(left.st_mode)) {
+    unlink(next.c_str());
+  }
   net::UniqueFd fd(
       open(next.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd.valid()) return net::ErrnoStatus(errno, absl::StrCat("open ", next));

@@ -29,7 +29,7 @@ class SessionFeed final : public RegistryObserver,
  public:
   static constexpr size_t kMaxQueued = 4096;
   // Of the snapshots, about, as if no two events shared any of them.
-  static constexpr size_t kMaxQueuedBytes = size_t{4} << 20;
+  static constexpr size_t kMaxQueuedBytes = size_t{8} << 20;
 
   // Made by the watcher's thread, filled by the reactor's.
   using Chunk = std::shared_ptr<std::vector<SessionSnapshot>>;

@@ -309,6 +309,39 @@ TEST_F(SessionFeedTest, AWatcherThatIsTooSlowIsToldOnceAndGetsAllAnew) {
   EXPECT_THAT(All(), ElementsAre("opened 7"));
 }
 
+TEST_F(SessionFeedTest, TheQueueIsLimitedInBytes) {
+  constexpr size_t kBytes = SessionFeed::kMaxQueuedBytes / 16;
+  Listen("a");
+  Watch();
+  All();
+  const auto open = [&](uint64_t id, size_t bytes) {
+    dtls::SessionSnapshot session;
+    session.id = id;
+    session.info.psk_identity = std::string(bytes, 'x');
+    listener().Open(std::move(session));
+  };
+  for (uint64_t id = 1; id <= 15; ++id) open(id, kBytes);
+  EXPECT_EQ(Next(), "opened 1");
+  // What was taken has made room.
+  open(16, kBytes);
+  EXPECT_EQ(Next(), "opened 2");
+  open(17, 2 * kBytes);
+  EXPECT_EQ(Next(), "missed 15");
+  for (uint64_t id = 1; id <= 17; ++id) listener().Close(id, "over");
+  All();
+  // A single one is never too much.
+  open(18, SessionFeed::kMaxQueuedBytes);
+  EXPECT_THAT(All(), ElementsAre("opened 18"));
+  // The errors of a session count, too.
+  dtls::SessionSnapshot session;
+  session.id = 19;
+  session.errors.resize(2);
+  session.errors[1].message = std::string(SessionFeed::kMaxQueuedBytes, 'x');
+  listener().Open(std::move(session));
+  open(20, 1);
+  EXPECT_EQ(Next(), "missed 2");
+}
+
 TEST_F(SessionFeedTest, AsManyEventsAsTheQueueHoldsAreNotTooMany) {
   Listen("a");
   Watch();

@@ -102,7 +102,7 @@ TEST(SessionQueryTest, KnowsFiltersThatExcludeNothing) {
       "SESSION_STATE_VERIFICATION_FAILED, SESSION_STATE_CONNECTED, "
       "SESSION_STATE_PEER_CLOSED, SESSION_STATE_CLOSED, "
       "SESSION_STATE_FAILED] ";
-  for (const std::string filter :
+  for (const std::string& filter :
        {std::string(), std::string("min_age { }"), std::string("min_idle { }"),
         std::string("max_age { seconds: 1000 }"), std::string("min_bytes: 0"),
         std::string("fingerprint: \":::\""),

@@ -21,10 +21,23 @@ WorkerPool::~WorkerPool() {
 }
 
 bool WorkerPool::Submit(const std::string& caller,
-                        absl::AnyInvocable<void()> work) {
+                        absl::AnyInvocable<void()> work, const void* tag) {
   absl::MutexLock lock(&mutex_);
   if (stopping_ || queue_.size() >= max_queued_) return false;
-  queue_.push_back({caller, std::move(work)});
+  queue_.push_back({caller, std::move(work), tag});
+  return true;
+}
+
+bool WorkerPool::Remove(const void* tag) {
+  // Is destroyed when the pool is not locked any more.
+  Item item;
+  absl::MutexLock lock(&mutex_);
+  const auto found =
+      std::find_if(queue_.begin(), queue_.end(),
+                   [&](const Item& queued) { return queued.tag == tag; });
+  if (found == queue_.end()) return false;
+  item = std::move(*found);
+  queue_.erase(found);
   return true;
 }
 

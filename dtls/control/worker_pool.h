@@ -29,17 +29,23 @@ class WorkerPool {
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   // False if too much is queued; `work` is then destroyed without having run.
-  bool Submit(const std::string& caller, absl::AnyInvocable<void()> work);
+  // `tag` is for `Remove`.
+  bool Submit(const std::string& caller, absl::AnyInvocable<void()> work,
+              const void* tag = nullptr);
   // Of nobody in particular.
   bool Submit(absl::AnyInvocable<void()> work) {
     return Submit("", std::move(work));
   }
+  // Takes work that has not begun out of the queue, so that it never will. False
+  // if there is none with this tag.
+  bool Remove(const void* tag);
 
  private:
   void Run();
   struct Item {
     std::string caller;
     absl::AnyInvocable<void()> work;
+    const void* tag = nullptr;
   };
   using Queue = std::deque<Item>;
   // The first whose caller may have another thread.

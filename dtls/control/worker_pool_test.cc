@@ -122,6 +122,25 @@ TEST(WorkerPoolTest, RunsWhatWaitsForItsCallerAtItsEnd) {
   EXPECT_EQ(ran, 50);
 }
 
+TEST(WorkerPoolTest, WorkThatHasNotBegunCanBeRemoved) {
+  int ran = 0;
+  std::optional<WorkerPool> pool(std::in_place, 1, 2);
+  Plug plug(*pool);
+  const int tag = 0;
+  auto work = std::make_shared<int>();
+  EXPECT_TRUE(pool->Submit("a", [work, &ran] { ++ran; }, &tag));
+  EXPECT_TRUE(pool->Submit("a", [&ran] { ran += 10; }));
+  EXPECT_FALSE(pool->Submit("a", [] {}));
+  EXPECT_TRUE(pool->Remove(&tag));
+  EXPECT_EQ(work.use_count(), 1);
+  EXPECT_FALSE(pool->Remove(&tag));
+  // There is room again.
+  EXPECT_TRUE(pool->Submit("a", [&ran] { ran += 100; }));
+  plug.LetGo();
+  pool.reset();
+  EXPECT_EQ(ran, 110);
+}
+
 TEST(WorkerPoolTest, WorkMaySubmitMore) {
   WorkerPool pool(1, 1);
   absl::Notification done;
