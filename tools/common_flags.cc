@@ -78,16 +78,16 @@ SecretFile SecretOrDie(absl::string_view program, absl::string_view flag,
 void WarnIfOpen(absl::string_view program, absl::string_view flag,
                 const SecretFile& file) {
   if (file.privacy.ok()) return;
-  std::fprintf(stderr, "%s: warning: --%s: %s\n",
-               std::string(program).c_str(), std::string(flag).c_str(),
+  std::fprintf(stderr, "%s: warning: --%s: %s\n", std::string(program).c_str(),
+               std::string(flag).c_str(),
                std::string(file.privacy.message()).c_str());
 }
 
 void CheckNotBothOrDie(absl::string_view program, absl::string_view flag,
                        bool file_given, bool text_given) {
   if (!file_given || !text_given) return;
-  DieOfUsage(program, absl::StrCat("give --", flag, "_file or --", flag,
-                                   ", not both"));
+  DieOfUsage(program,
+             absl::StrCat("give --", flag, "_file or --", flag, ", not both"));
 }
 
 // The first line, which may have any characters but line ends.
@@ -306,9 +306,8 @@ std::optional<dtls::PreSharedKey> PskOrDie(absl::string_view program,
       PsksOrDie(program, list(file), list(text));
   if (keys.empty()) return std::nullopt;
   if (keys.size() > 1) {
-    Die(program,
-        absl::StrCat("--psk_file: ", file, " has more than one key: ",
-                     program, " takes one"));
+    Die(program, absl::StrCat("--psk_file: ", file, " has more than one key: ",
+                              program, " takes one"));
   }
   return std::move(keys.front());
 }

@@ -36,8 +36,8 @@ void SetVerification(absl::string_view program,
 // --ca, --crl.
 dtls::TrustAnchors Trust(absl::string_view program);
 
-// --cert and --key, or --p12; with --password_file or --password. Empty if there
-// is none.
+// --cert and --key, or --p12; with --password_file or --password. Empty if
+// there is none.
 dtls::Certificate OwnCertificate(absl::string_view program);
 // Reads it again, after `OwnCertificate`; and the files that it is read from.
 absl::StatusOr<dtls::Certificate> ReadOwnCertificate();

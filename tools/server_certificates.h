@@ -1,4 +1,5 @@
-// The certificates of a server: the flags --cert, --key, --p12, --password_file,
+// The certificates of a server: the flags --cert, --key, --p12,
+// --password_file,
 // --password and --sni.
 #ifndef CORDON_TOOLS_SERVER_CERTIFICATES_H_
 #define CORDON_TOOLS_SERVER_CERTIFICATES_H_

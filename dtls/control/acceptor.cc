@@ -145,9 +145,8 @@ void Acceptor::Run() {
     if (resting && (patience < 0 || patience > kRestMilliseconds)) {
       patience = kRestMilliseconds;
     }
-    const int count =
-        epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
-                   patience);
+    const int count = epoll_wait(epoll_.get(), events.data(),
+                                 static_cast<int>(events.size()), patience);
     if (resting) {
       SetListening(true);
       resting = false;
@@ -226,12 +225,12 @@ bool Acceptor::Register(Listening& listening, const Admission& admission,
         connection.client.name, connection.client.is_admin);
     if (verdict != ShareVerdict::kGranted) {
       ++statistics_.over_limit;
-      lines.Add(absl::StrCat(
-          "refused a connection of ", connection.client.name, ": ",
-          listening.known
-              .Explain(verdict, connection.client.name,
-                       connection.client.is_admin, "connections")
-              .message()));
+      lines.Add(
+          absl::StrCat("refused a connection of ", connection.client.name, ": ",
+                       listening.known
+                           .Explain(verdict, connection.client.name,
+                                    connection.client.is_admin, "connections")
+                           .message()));
       return false;
     }
   } else {
@@ -270,16 +269,16 @@ void Acceptor::MakeRoom(Listening& listening, const std::string& source,
   } else {
     return;
   }
-  const auto oldest = std::find_if(
-      listening.waiting.begin(), listening.waiting.end(),
-      [&](int fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
-        return connections_.at(fd).source == crowded;
-      });
+  const auto oldest =
+      std::find_if(listening.waiting.begin(), listening.waiting.end(),
+                   [&](int fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                     return connections_.at(fd).source == crowded;
+                   });
   const int fd = *oldest;
   ++statistics_.evicted;
-  lines.Add(absl::StrCat("closed a connection from ",
-                   connections_.at(fd).peer.ToString(),
-                   ": it has not authenticated, and too many others wait"));
+  lines.Add(absl::StrCat(
+      "closed a connection from ", connections_.at(fd).peer.ToString(),
+      ": it has not authenticated, and too many others wait"));
   End(fd);
 }
 
@@ -354,13 +353,12 @@ int Acceptor::Patience() {
   absl::Time next = absl::InfiniteFuture();
   for (const auto& listening : ports_) {
     if (listening->waiting.empty()) continue;
-    next =
-        std::min(next, connections_.at(listening->waiting.front()).deadline);
+    next = std::min(next, connections_.at(listening->waiting.front()).deadline);
   }
   if (next == absl::InfiniteFuture()) return -1;
-  const absl::Duration left = std::clamp(
-      next - net::SteadyClock::Get()->Now() + absl::Milliseconds(1),
-      absl::ZeroDuration(), absl::Hours(1));
+  const absl::Duration left =
+      std::clamp(next - net::SteadyClock::Get()->Now() + absl::Milliseconds(1),
+                 absl::ZeroDuration(), absl::Hours(1));
   return static_cast<int>(absl::ToInt64Milliseconds(left));
 }
 
@@ -394,7 +392,7 @@ void Acceptor::Forget(int fd) {
   if (found->second.phase == Phase::kUnauthenticated) {
     ++statistics_.gave_up;
     lines.Add(absl::StrCat("a connection from ", found->second.peer.ToString(),
-                     " has ended without having authenticated"));
+                           " has ended without having authenticated"));
   }
   Leave(found->second);
   connections_.erase(found);

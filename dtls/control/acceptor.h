@@ -4,10 +4,10 @@
 // user is at the other end.
 //
 // A connection is known from the beginning, as on a Unix socket, or has to
-// authenticate: until `Authenticated` is called for it. Connections that are not
-// authenticated are counted by themselves, and never keep out one that may
-// authenticate: when there are too many, the oldest one is ended. Those that are
-// known share `ConnectionLimits::known`.
+// authenticate: until `Authenticated` is called for it. Connections that are
+// not authenticated are counted by themselves, and never keep out one that may
+// authenticate: when there are too many, the oldest one is ended. Those that
+// are known share `ConnectionLimits::known`.
 #ifndef CORDON_DTLS_CONTROL_ACCEPTOR_H_
 #define CORDON_DTLS_CONTROL_ACCEPTOR_H_
 
@@ -42,8 +42,8 @@ struct ConnectionLimits {
   // Connections of clients that are known.
   ShareLimits known = {
       .total = 64, .per_reader = 32, .per_admin = 48, .for_admins = 16};
-  // Connections that are not authenticated yet: in all, and of one source, which
-  // is an IPv4 address, a /64 of IPv6, or this machine.
+  // Connections that are not authenticated yet: in all, and of one source,
+  // which is an IPv4 address, a /64 of IPv6, or this machine.
   size_t max_unauthenticated = 64;
   size_t max_unauthenticated_per_source = 32;
   // How long a connection may be there without being authenticated.
@@ -113,9 +113,8 @@ class Acceptor {
   // The connection from `peer` may go on, if it has to authenticate and
   // `identify` says who it is. It is closed if that client has too many.
   // Thread-safe.
-  void Authenticated(
-      const net::Endpoint& peer,
-      absl::FunctionRef<std::optional<Client>()> identify);
+  void Authenticated(const net::Endpoint& peer,
+                     absl::FunctionRef<std::optional<Client>()> identify);
 
   // Thread-safe.
   Statistics statistics() const;
@@ -123,8 +122,7 @@ class Acceptor {
  private:
   class Lines;
   struct Listening {
-    explicit Listening(Port p)
-        : port(std::move(p)), known(port.limits.known) {}
+    explicit Listening(Port p) : port(std::move(p)), known(port.limits.known) {}
 
     Port port;
     Shares known;

@@ -61,10 +61,11 @@ class AcceptorTest : public ::testing::Test {
     };
   };
 
-  // Connections are admitted as of `client`; without it, they must authenticate.
+  // Connections are admitted as of `client`; without it, they must
+  // authenticate.
   void Start(const ConnectionLimits& limits = {}, bool admit = true,
-             const std::optional<Acceptor::Client>& client =
-                 Acceptor::Client{.name = "one"}) {
+             const std::optional<Acceptor::Client>& client = Acceptor::Client{
+                 .name = "one"}) {
     absl::StatusOr<TcpListener> listener =
         ListenOnTcp(net::Endpoint::LoopbackV4(0));
     ASSERT_TRUE(listener.ok()) << listener.status();
@@ -72,11 +73,10 @@ class AcceptorTest : public ::testing::Test {
     std::vector<Acceptor::Port> ports;
     ports.push_back(
         {.socket = std::move(listener->socket),
-         .admit =
-             [this, admit, client](int) -> Acceptor::Admission {
-               if (!admit) return {.refusal = "nobody knows you"};
-               return {.taker = taker_.hand_over(), .client = client};
-             },
+         .admit = [this, admit, client](int) -> Acceptor::Admission {
+           if (!admit) return {.refusal = "nobody knows you"};
+           return {.taker = taker_.hand_over(), .client = client};
+         },
          .limits = limits});
     absl::StatusOr<std::unique_ptr<Acceptor>> acceptor =
         Acceptor::Create(std::move(ports), [this](absl::string_view line) {
@@ -206,7 +206,8 @@ TEST_F(AcceptorTest, ConnectionsThatHaveNotAuthenticatedGiveWayToNewOnes) {
   EXPECT_EQ(acceptor_->statistics().evicted, 6u);
   EXPECT_EQ(acceptor_->statistics().unauthenticated, 4u);
   EXPECT_EQ(acceptor_->statistics().accepted, 10u);
-  EXPECT_THAT(log().back(), HasSubstr("it has not authenticated, and too many"));
+  EXPECT_THAT(log().back(),
+              HasSubstr("it has not authenticated, and too many"));
   // And take nothing from those that have.
   const net::UniqueFd client = Connect();
   taker_.Wait(11);
@@ -282,7 +283,8 @@ TEST_F(AcceptorTest, NobodyHasMoreThanItsShare) {
   EXPECT_TRUE(connect("a", false));
   EXPECT_TRUE(connect("a", false));
   EXPECT_FALSE(connect("a", false));
-  EXPECT_THAT(log().back(), HasSubstr("closed a connection of a from 127.0.0.1"));
+  EXPECT_THAT(log().back(),
+              HasSubstr("closed a connection of a from 127.0.0.1"));
   EXPECT_THAT(log().back(), HasSubstr("a has its share of connections, 2"));
   EXPECT_TRUE(connect("b", false));
   EXPECT_TRUE(connect("c", false));

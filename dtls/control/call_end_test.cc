@@ -54,10 +54,8 @@ TEST(CallEndTest, AWaitEndsWhenTheCallDoes) {
   std::thread other([&] { end.Cancel(absl::CancelledError("over")); });
   EXPECT_FALSE(end.Await(&done, absl::InfiniteFuture()));
   other.join();
-  EXPECT_FALSE(
-      CallEnd(absl::Now()).Await(&done, absl::InfiniteFuture()));
-  EXPECT_FALSE(
-      CallEnd(absl::InfiniteFuture()).Await(&done, absl::Now()));
+  EXPECT_FALSE(CallEnd(absl::Now()).Await(&done, absl::InfiniteFuture()));
+  EXPECT_FALSE(CallEnd(absl::InfiniteFuture()).Await(&done, absl::Now()));
 }
 
 }  // namespace

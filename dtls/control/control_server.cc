@@ -147,14 +147,14 @@ class ControlServer::Authentication final
 };
 
 ConnectionLimits ControlServer::Limits() const {
-  return {.known = {.total = options_.max_connections,
-                    .per_reader = options_.max_connections_per_reader,
-                    .per_admin = options_.max_connections_per_admin,
-                    .for_admins = options_.connections_for_admins},
-          .max_unauthenticated = options_.max_unauthenticated,
-          .max_unauthenticated_per_source =
-              options_.max_unauthenticated_per_source,
-          .authentication_timeout = options_.authentication_timeout};
+  return {
+      .known = {.total = options_.max_connections,
+                .per_reader = options_.max_connections_per_reader,
+                .per_admin = options_.max_connections_per_admin,
+                .for_admins = options_.connections_for_admins},
+      .max_unauthenticated = options_.max_unauthenticated,
+      .max_unauthenticated_per_source = options_.max_unauthenticated_per_source,
+      .authentication_timeout = options_.authentication_timeout};
 }
 
 void ControlServer::LogRefused(absl::string_view line) const {
@@ -344,15 +344,12 @@ Acceptor::Admission ControlServer::AdmitUser(int connection) const {
   return {.taker = taker->second,
           .client = Acceptor::Client{
               .name = name,
-              .is_admin =
-                  options_.access->RoleOfUser(*user) == Role::kAdmin}};
+              .is_admin = options_.access->RoleOfUser(*user) == Role::kAdmin}};
 }
 
 absl::Status ControlServer::Serve(const std::vector<grpc::Service*>& services) {
-  absl::StatusOr<std::unique_ptr<Acceptor>> acceptor =
-      Acceptor::Create(std::move(ports_), [this](absl::string_view line) {
-        LogRefused(line);
-      });
+  absl::StatusOr<std::unique_ptr<Acceptor>> acceptor = Acceptor::Create(
+      std::move(ports_), [this](absl::string_view line) { LogRefused(line); });
   if (!acceptor.ok()) return acceptor.status();
   grpc::ServerBuilder builder;
   SetLimits(options_, builder);

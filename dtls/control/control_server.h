@@ -66,15 +66,16 @@ struct ControlServerOptions {
   bool allow_plaintext_loopback = false;
 
   // Limits. Connections are counted for each address: those of callers that are
-  // known, by the user id or by a first call, in all, of one caller (a user, or a
-  // name in a certificate), and those of `max_connections` that only admins get.
+  // known, by the user id or by a first call, in all, of one caller (a user, or
+  // a name in a certificate), and those of `max_connections` that only admins
+  // get.
   size_t max_connections = 64;
   size_t max_connections_per_reader = 32;
   size_t max_connections_per_admin = 48;
   size_t connections_for_admins = 16;
-  // Those of clients that have not made a call yet that was let through, on TCP:
-  // in all, and of one source, which is an IPv4 address, a /64 of IPv6, or this
-  // machine. At the limit the oldest one is closed.
+  // Those of clients that have not made a call yet that was let through, on
+  // TCP: in all, and of one source, which is an IPv4 address, a /64 of IPv6, or
+  // this machine. At the limit the oldest one is closed.
   size_t max_unauthenticated = 64;
   size_t max_unauthenticated_per_source = 32;
   absl::Duration authentication_timeout = absl::Seconds(10);

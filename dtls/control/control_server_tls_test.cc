@@ -125,9 +125,9 @@ class ControlServerTlsTest : public ::testing::Test {
     const socklen_t length =
         net::Endpoint::LoopbackV4(static_cast<uint16_t>(server_->port()))
             .ToSockaddr(&address, AF_INET);
-    EXPECT_EQ(connect(fd.get(), reinterpret_cast<const sockaddr*>(&address),
-                      length),
-              0);
+    EXPECT_EQ(
+        connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length),
+        0);
     return fd;
   }
 
@@ -423,8 +423,9 @@ TEST_F(ControlServerTlsTest, StrangersAreLoggedAtALimitedRate) {
     EXPECT_EQ(Read(stranger).error_code(), grpc::StatusCode::PERMISSION_DENIED);
   }
   EXPECT_EQ(server_->statistics().callers_refused, 100U);
-  EXPECT_THAT(refused(), Contains(HasSubstr("refused a call: cert:stranger.test "
-                                            "may not use the control")));
+  EXPECT_THAT(refused(),
+              Contains(HasSubstr("refused a call: cert:stranger.test "
+                                 "may not use the control")));
   EXPECT_LE(refused().size(), 60U);
   EXPECT_THAT(log(), IsEmpty());
 }

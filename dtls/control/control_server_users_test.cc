@@ -99,8 +99,9 @@ TEST_F(ControlServerUsersTest, AUserWhoIsNotNamedIsDisconnectedAtOnce) {
   char byte = 0;
   EXPECT_EQ(recv(fd.get(), &byte, 1, 0), 0);
   EXPECT_EQ(server_->statistics().connections_refused, 1u);
-  EXPECT_THAT(refused(), ElementsAre(HasSubstr(
-                             "refused a connection: uid:65534 may not use")));
+  EXPECT_THAT(
+      refused(),
+      ElementsAre(HasSubstr("refused a connection: uid:65534 may not use")));
   EXPECT_EQ(server_->statistics().connections, 0u);
 }
 

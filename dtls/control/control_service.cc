@@ -143,8 +143,8 @@ absl::StatusOr<Caller> ControlService::Admit(
     absl::MutexLock lock(&mutex_);
     ++refused_by_role_;
   }
-  if (const std::optional<std::string> line = refused_.Admit(absl::StrCat(
-          "refused ", method, ": ", caller.status().message()))) {
+  if (const std::optional<std::string> line = refused_.Admit(
+          absl::StrCat("refused ", method, ": ", caller.status().message()))) {
     log_.Write(LogLevel::kWarning, *line);
   }
   return caller;
@@ -263,14 +263,14 @@ grpc::ServerUnaryReactor* ControlService::Serve(
   return call;
 }
 
-#define CORDON_SERVE(method, Request, Response, role, weight, ...)       \
-  grpc::ServerUnaryReactor* ControlService::method(                      \
-      grpc::CallbackServerContext* context, const v1::Request* request,  \
-      v1::Response* response) {                                          \
-    return Serve(#method, context, role, weight, request, response,      \
-                 [this]([[maybe_unused]] const v1::Request& q,           \
-                        [[maybe_unused]] const Call& call,               \
-                        v1::Response* r) -> absl::Status __VA_ARGS__);   \
+#define CORDON_SERVE(method, Request, Response, role, weight, ...)      \
+  grpc::ServerUnaryReactor* ControlService::method(                     \
+      grpc::CallbackServerContext* context, const v1::Request* request, \
+      v1::Response* response) {                                         \
+    return Serve(#method, context, role, weight, request, response,     \
+                 [this]([[maybe_unused]] const v1::Request& q,          \
+                        [[maybe_unused]] const Call& call,              \
+                        v1::Response* r) -> absl::Status __VA_ARGS__);  \
   }
 
 CORDON_SERVE(ListListeners, ListListenersRequest, ListListenersResponse,
@@ -306,9 +306,8 @@ CORDON_SERVE(GetLogLevel, GetLogLevelRequest, GetLogLevelResponse,
                return absl::OkStatus();
              })
 CORDON_SERVE(CloseSessions, CloseSessionsRequest, CloseSessionsResponse,
-             Role::kAdmin, Weight::kHeavy, {
-               return listeners_.CloseSessions(q, call.caller, call.end, r);
-             })
+             Role::kAdmin, Weight::kHeavy,
+             { return listeners_.CloseSessions(q, call.caller, call.end, r); })
 CORDON_SERVE(SetPolicy, SetPolicyRequest, SetPolicyResponse, Role::kAdmin,
              Weight::kHeavy,
              { return policies_.Set(q, call.caller, service_end_, r); })
@@ -320,9 +319,8 @@ CORDON_SERVE(RotateCookieSecret, RotateCookieSecretRequest,
                return secrets_.RotateCookieSecret(q, call.caller, call.end, r);
              })
 CORDON_SERVE(RotateTicketKeys, RotateTicketKeysRequest,
-             RotateTicketKeysResponse, Role::kAdmin, Weight::kLight, {
-               return secrets_.RotateTicketKeys(q, call.caller, call.end, r);
-             })
+             RotateTicketKeysResponse, Role::kAdmin, Weight::kLight,
+             { return secrets_.RotateTicketKeys(q, call.caller, call.end, r); })
 CORDON_SERVE(ReloadCredentials, ReloadCredentialsRequest,
              ReloadCredentialsResponse, Role::kAdmin, Weight::kHeavy,
              { return credentials_.Reload(q, call.caller, call.end, r); })
@@ -331,25 +329,25 @@ CORDON_SERVE(SetLimits, SetLimitsRequest, GetLimitsResponse, Role::kAdmin,
              { return listeners_.SetLimits(q, call.caller, call.end, r); })
 CORDON_SERVE(Drain, DrainRequest, DrainResponse, Role::kAdmin, Weight::kLight,
              { return listeners_.Drain(q, call.caller, call.end, r); })
-CORDON_SERVE(
-    SetLogLevel, SetLogLevelRequest, GetLogLevelResponse, Role::kAdmin,
-    Weight::kLight, {
-      if (q.level() == v1::LOG_LEVEL_UNSPECIFIED ||
-          !v1::LogLevel_IsValid(q.level())) {
-        return absl::InvalidArgumentError(
-            absl::StrCat("level: ", static_cast<int>(q.level()),
-                         ": say ERROR, WARNING, INFO or DEBUG"));
-      }
-      const auto level = static_cast<LogLevel>(q.level());
-      log_.Write(LogLevel::kInfo,
-                 absl::StrCat(call.caller.name, " sets the log level: ",
-                              v1::LogLevel_Name(ToProto(log_.level())), " -> ",
-                              v1::LogLevel_Name(q.level())));
-      log_.set_level(level);
-      if (options_.on_log_level) options_.on_log_level(level);
-      r->set_level(q.level());
-      return absl::OkStatus();
-    })
+CORDON_SERVE(SetLogLevel, SetLogLevelRequest, GetLogLevelResponse, Role::kAdmin,
+             Weight::kLight, {
+               if (q.level() == v1::LOG_LEVEL_UNSPECIFIED ||
+                   !v1::LogLevel_IsValid(q.level())) {
+                 return absl::InvalidArgumentError(
+                     absl::StrCat("level: ", static_cast<int>(q.level()),
+                                  ": say ERROR, WARNING, INFO or DEBUG"));
+               }
+               const auto level = static_cast<LogLevel>(q.level());
+               log_.Write(
+                   LogLevel::kInfo,
+                   absl::StrCat(call.caller.name, " sets the log level: ",
+                                v1::LogLevel_Name(ToProto(log_.level())),
+                                " -> ", v1::LogLevel_Name(q.level())));
+               log_.set_level(level);
+               if (options_.on_log_level) options_.on_log_level(level);
+               r->set_level(q.level());
+               return absl::OkStatus();
+             })
 #undef CORDON_SERVE
 
 template <typename Message, typename S>
@@ -388,9 +386,9 @@ grpc::ServerWriteReactor<v1::SessionEvent>* ControlService::WatchSessions(
       ListenersOf(*options_.registry, query->listener(), "filter.listener");
   if (!listeners.ok()) return new Refused(listeners.status());
   auto watch = std::make_shared<SessionWatch>(
-      *std::move(query), request->skip_present(), &watches_,
-      caller->name);
-  if (absl::Status status = Begin<v1::SessionEvent>(watch, *caller); !status.ok()) {
+      *std::move(query), request->skip_present(), &watches_, caller->name);
+  if (absl::Status status = Begin<v1::SessionEvent>(watch, *caller);
+      !status.ok()) {
     return new Refused(status);
   }
   watch->Start(*options_.registry);
@@ -424,7 +422,8 @@ grpc::ServerWriteReactor<v1::Statistics>* ControlService::WatchStatistics(
       options_.registry, request->listener(), interval, &statistics_,
       caller->name,
       [this](v1::Statistics* statistics) { AddStatistics(statistics); });
-  if (absl::Status status = Begin<v1::Statistics>(watch, *caller); !status.ok()) {
+  if (absl::Status status = Begin<v1::Statistics>(watch, *caller);
+      !status.ok()) {
     return new Refused(status);
   }
   watch->Start();

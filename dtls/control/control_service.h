@@ -73,11 +73,11 @@ struct ControlServiceOptions {
 };
 
 // Calls are served on a few threads of its own, never on gRPC's or a reactor's:
-// those of readers and of admins on different ones, and so what goes through all
-// sessions and what does not. No reader has all threads. When too many wait, more
-// are refused with kResourceExhausted. A call whose caller has gone, or whose
-// deadline is over, ends. Must outlive the gRPC server that it is registered
-// with. Thread-safe.
+// those of readers and of admins on different ones, and so what goes through
+// all sessions and what does not. No reader has all threads. When too many
+// wait, more are refused with kResourceExhausted. A call whose caller has gone,
+// or whose deadline is over, ends. Must outlive the gRPC server that it is
+// registered with. Thread-safe.
 class ControlService final
     : public ::cordon::control::v1::Control::CallbackService {
  public:

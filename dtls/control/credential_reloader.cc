@@ -147,8 +147,8 @@ absl::Status CredentialReloader::Reload(
       certificates.push_back({.chain_pem = credential.chain_pem(),
                               .key_pem = credential.key_pem()});
     }
-    absl::Status status = Replace(request.listener(), certificates, caller.name,
-                                  end, response);
+    absl::Status status =
+        Replace(request.listener(), certificates, caller.name, end, response);
     if (absl::IsInvalidArgument(status)) {
       return absl::InvalidArgumentError(
           absl::StrCat("credentials: ", status.message()));
@@ -207,8 +207,7 @@ absl::Status CredentialReloader::Replace(
     const std::string& listener, const std::vector<Certificate>& certificates,
     absl::string_view who, const CallEnd& end,
     v1::ReloadCredentialsResponse* response) {
-  absl::StatusOr<std::vector<Context>> contexts =
-      ContextsOf(listener, end);
+  absl::StatusOr<std::vector<Context>> contexts = ContextsOf(listener, end);
   if (!contexts.ok()) return contexts.status();
   if (contexts->empty()) {
     return absl::NotFoundError("there are no listeners to use them");

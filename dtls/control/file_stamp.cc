@@ -40,10 +40,9 @@ std::vector<FileStamp> StampsOf(const std::string& path) {
     Stamp(entry->path().string(), stamp);
     stamps.push_back(std::move(stamp));
   }
-  std::sort(stamps.begin() + 1, stamps.end(),
-            [](const FileStamp& a, const FileStamp& b) {
-              return a.name < b.name;
-            });
+  std::sort(
+      stamps.begin() + 1, stamps.end(),
+      [](const FileStamp& a, const FileStamp& b) { return a.name < b.name; });
   return stamps;
 }
 

@@ -25,8 +25,8 @@ inline constexpr absl::Duration kListenerPatience = absl::Seconds(5);
 // Runs `function` on the listener's thread and returns what it returns. Blocks,
 // but not beyond `end`, nor for longer than `patience`. kUnavailable: the
 // listener has ended; kDeadlineExceeded: it does not answer; or why `end` was
-// cancelled (in both cases `function` may still run later, so it must own what it
-// uses).
+// cancelled (in both cases `function` may still run later, so it must own what
+// it uses).
 template <typename T>
 absl::StatusOr<T> CallListener(ListenerHandle& listener, const CallEnd& end,
                                absl::AnyInvocable<T(ListenerAdmin&)> function,

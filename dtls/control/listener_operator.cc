@@ -70,18 +70,18 @@ absl::StatusOr<std::vector<uint64_t>> CloseOn(ListenerHandle& listener,
 absl::Status Interrupted(const absl::Status& why, bool dry_run,
                          const v1::CloseSessionsResponse& response) {
   if (dry_run || response.closed() == 0) return why;
-  return absl::Status(why.code(),
-                      absl::StrCat(response.closed(),
-                                   " sessions were closed, and then: ",
-                                   why.message()));
+  return absl::Status(
+      why.code(),
+      absl::StrCat(response.closed(),
+                   " sessions were closed, and then: ", why.message()));
 }
 
 // The version of the newest policy that is in force anywhere.
 uint64_t NewestPolicy(const Registry& registry) {
   uint64_t newest = registry.policies().Present("").version;
   for (const std::shared_ptr<ListenerHandle>& listener : registry.listeners()) {
-    newest = std::max(newest,
-                      registry.policies().Present(listener->name()).version);
+    newest =
+        std::max(newest, registry.policies().Present(listener->name()).version);
   }
   return newest;
 }
@@ -255,8 +255,8 @@ absl::Status ListenerOperator::CloseSessions(
         if (ids.size() < SessionCursor::kChunk && (more || ids.empty())) {
           continue;
         }
-        absl::StatusOr<std::vector<uint64_t>> there = CloseOn(
-            *listener, end, std::exchange(ids, {}), dry_run, status);
+        absl::StatusOr<std::vector<uint64_t>> there =
+            CloseOn(*listener, end, std::exchange(ids, {}), dry_run, status);
         if (!there.ok()) return Interrupted(there.status(), dry_run, *response);
         Count(*there, response);
       }
@@ -281,8 +281,7 @@ absl::Status ListenerOperator::GetLimits(
   std::map<std::string, v1::ListenerLimits> by_name;
   for (const std::shared_ptr<ListenerHandle>& listener : *listeners) {
     absl::StatusOr<ListenerLimits> limits = CallListener<ListenerLimits>(
-        *listener, end,
-        [](ListenerAdmin& admin) { return admin.limits(); });
+        *listener, end, [](ListenerAdmin& admin) { return admin.limits(); });
     if (absl::IsUnavailable(limits.status())) continue;
     if (!limits.ok()) return limits.status();
     by_name[listener->name()] = ToProto(listener->name(), *limits);

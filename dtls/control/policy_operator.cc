@@ -156,8 +156,7 @@ absl::Status PolicyOperator::Validate(
       **compiled, Followers(request.listener()), end,
       [&](const Failing& failing) {
         response->set_sessions_failing(response->sessions_failing() + 1);
-        if (response->failing_size() >= kFailingTold ||
-            bytes > kMaxPageBytes) {
+        if (response->failing_size() >= kFailingTold || bytes > kMaxPageBytes) {
           return absl::OkStatus();
         }
         v1::SessionVerdict verdict;
@@ -199,7 +198,8 @@ absl::Status PolicyOperator::Set(const v1::SetPolicyRequest& request,
                  .apply_to_sessions = request.apply_to_sessions()});
   if (!version.ok()) return InPolicy(version.status());
   response->set_version(*version);
-  return Finish(before, store.Present(request.listener()), caller, service, response);
+  return Finish(before, store.Present(request.listener()), caller, service,
+                response);
 }
 
 absl::Status PolicyOperator::RollBack(const v1::RollBackPolicyRequest& request,
@@ -216,7 +216,8 @@ absl::Status PolicyOperator::RollBack(const v1::RollBackPolicyRequest& request,
       caller.name, request.comment(), request.apply_to_sessions());
   if (!version.ok()) return version.status();
   response->set_version(*version);
-  return Finish(before, store.Present(request.listener()), caller, service, response);
+  return Finish(before, store.Present(request.listener()), caller, service,
+                response);
 }
 
 absl::Status PolicyOperator::Finish(const PolicyVersion& before,

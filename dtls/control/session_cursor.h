@@ -30,8 +30,8 @@ class SessionCursor {
 
   // The session with the next larger id, over all listeners; nothing: that was
   // the last. A listener that has ended has no more sessions.
-  // kDeadlineExceeded: one does not answer, or the end has come; or why that was
-  // cancelled.
+  // kDeadlineExceeded: one does not answer, or the end has come; or why that
+  // was cancelled.
   absl::StatusOr<std::optional<SessionRow>> Next();
 
  private:

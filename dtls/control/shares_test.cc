@@ -63,10 +63,10 @@ TEST(SharesTest, SaysWhoHasHowMany) {
   const Shares shares(kLimits);
   EXPECT_TRUE(
       shares.Explain(ShareVerdict::kGranted, "uid:7", false, "calls").ok());
-  EXPECT_EQ(shares.Explain(ShareVerdict::kCallerHasItsShare, "uid:7", false,
-                           "calls"),
-            absl::ResourceExhaustedError("uid:7 has its share of calls, 4: try "
-                                         "again when it has fewer"));
+  EXPECT_EQ(
+      shares.Explain(ShareVerdict::kCallerHasItsShare, "uid:7", false, "calls"),
+      absl::ResourceExhaustedError("uid:7 has its share of calls, 4: try "
+                                   "again when it has fewer"));
   EXPECT_EQ(
       shares.Explain(ShareVerdict::kLeftToAdmins, "uid:7", false, "calls"),
       absl::ResourceExhaustedError(

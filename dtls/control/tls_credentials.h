@@ -33,9 +33,9 @@ struct TlsFiles {
 //
 // Each connection looks whether the files have changed (also where they are
 // reached by a link to a folder that was replaced, and in a folder of client
-// authorities). New ones are checked before they are used, each certificate of a
-// bundle by itself; when one is bad, the old ones stay, and `log` is told why,
-// once. It is called on the thread that accepts connections.
+// authorities). New ones are checked before they are used, each certificate of
+// a bundle by itself; when one is bad, the old ones stay, and `log` is told
+// why, once. It is called on the thread that accepts connections.
 //
 // `refused` is told of callers whose certificate has no role, on any thread.
 //

@@ -30,13 +30,14 @@ class SocketLock {
   static absl::StatusOr<SocketLock> Take(const std::string& socket_path) {
     const std::filesystem::path socket(socket_path);
     const std::string path =
-        socket.parent_path() / absl::StrCat(".", socket.filename().string(), ".lock");
+        socket.parent_path() /
+        absl::StrCat(".", socket.filename().string(), ".lock");
     // Whoever held it before may have removed it after we had opened it.
     for (int attempt = 0; attempt < kAttempts; ++attempt) {
-      net::UniqueFd fd(open(path.c_str(),
-                            O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC |
-                                O_NONBLOCK | O_NOCTTY,
-                            0600));
+      net::UniqueFd fd(open(
+          path.c_str(),
+          O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+          0600));
       if (!fd.valid()) {
         return net::ErrnoStatus(errno, absl::StrCat("cannot open ", path));
       }

@@ -48,8 +48,9 @@ struct UnixListener {
 //
 // kInvalidArgument: the path is empty or too long for the system.
 // kAlreadyExists: another process listens there, or there is a file that is not
-// a socket. kFailedPrecondition: the lock file is not ours. kUnavailable: another
-// process of ours does the same at this moment. Otherwise the system's error.
+// a socket. kFailedPrecondition: the lock file is not ours. kUnavailable:
+// another process of ours does the same at this moment. Otherwise the system's
+// error.
 absl::StatusOr<UnixListener> ListenOnUnixSocket(absl::string_view path,
                                                 mode_t mode);
 

@@ -7,8 +7,7 @@ namespace cordon::dtls::control {
 
 WorkerPool::WorkerPool(size_t threads, size_t max_queued,
                        size_t max_threads_per_caller)
-    : max_queued_(max_queued),
-      max_threads_per_caller_(max_threads_per_caller) {
+    : max_queued_(max_queued), max_threads_per_caller_(max_threads_per_caller) {
   for (size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Run(); });
 }
 

@@ -17,8 +17,8 @@
 
 namespace cordon::dtls::control {
 
-// Work is done in order, but for that of callers who keep as many threads busy as
-// one may. Thread-safe.
+// Work is done in order, but for that of callers who keep as many threads busy
+// as one may. Thread-safe.
 class WorkerPool {
  public:
   WorkerPool(size_t threads, size_t max_queued,
@@ -36,8 +36,8 @@ class WorkerPool {
   bool Submit(absl::AnyInvocable<void()> work) {
     return Submit("", std::move(work));
   }
-  // Takes work that has not begun out of the queue, so that it never will. False
-  // if there is none with this tag.
+  // Takes work that has not begun out of the queue, so that it never will.
+  // False if there is none with this tag.
   bool Remove(const void* tag);
 
  private:

@@ -21,16 +21,16 @@ namespace cordon::dtls::internal {
 //
 // A key is replaced by the age that a clock which never jumps tells, so that a
 // wall clock that was ahead and is set back does not keep a key in use. The key
-// before it ends as soon as either clock says so: the wall clock also counts the
-// time for which the machine was suspended.
+// before it ends as soon as either clock says so: the wall clock also counts
+// the time for which the machine was suspended.
 class TicketKeys {
  public:
   static constexpr size_t kMinSecretBytes = 32;
   // Random keys are replaced by themselves after this time.
   static constexpr absl::Duration kLifetime = absl::Hours(24);
 
-  // Random keys. `clock` must live longer; a test may put its own in place of the
-  // machine's monotonic one.
+  // Random keys. `clock` must live longer; a test may put its own in place of
+  // the machine's monotonic one.
   explicit TicketKeys(net::Clock* clock = net::SteadyClock::Get());
   ~TicketKeys();
   TicketKeys(const TicketKeys&) = delete;

@@ -1,5 +1,5 @@
-// Callers that ask for more than there is, and wait for what does not come: over
-// real connections, with listeners that a test makes up.
+// Callers that ask for more than there is, and wait for what does not come:
+// over real connections, with listeners that a test makes up.
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
@@ -59,9 +59,8 @@ class Going {
 };
 
 template <typename Request, typename Response>
-using AsyncMethod =
-    std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> (Stub::*)(
-        grpc::ClientContext*, const Request&, grpc::CompletionQueue*);
+using AsyncMethod = std::unique_ptr<grpc::ClientAsyncResponseReader<Response>> (
+    Stub::*)(grpc::ClientContext*, const Request&, grpc::CompletionQueue*);
 
 template <typename Request, typename Response>
 std::unique_ptr<Going<Response>> Begin(Stub& stub,
@@ -231,9 +230,9 @@ TEST_F(PressureTest, CallsEndWhenTheirCallerHasGone) {
 }
 
 TEST_F(PressureTest, CallsEndAtTheirDeadline) {
-  const auto call = Begin<v1::ValidatePolicyRequest>(
-      *reader_, &Stub::AsyncValidatePolicy, AnyPolicy(),
-      absl::Milliseconds(100));
+  const auto call =
+      Begin<v1::ValidatePolicyRequest>(*reader_, &Stub::AsyncValidatePolicy,
+                                       AnyPolicy(), absl::Milliseconds(100));
   EXPECT_EQ(call->Status().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
   WaitForCalls(0);
 }

@@ -232,8 +232,7 @@ class Service {
 
   absl::Status SetPolicy(const v1::SetPolicyRequest& request,
                          const dtls::control::Caller& caller,
-                         absl::Time deadline,
-                         v1::SetPolicyResponse* response) {
+                         absl::Time deadline, v1::SetPolicyResponse* response) {
     absl::Status status = policies_.Set(request, caller, deadline, response);
     if (!status.ok()) return status;
     v1::GetPolicyRequest get;

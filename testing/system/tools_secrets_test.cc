@@ -41,8 +41,7 @@ TEST_F(ToolsSecretsTest, SecretsComeFromFiles) {
                      absl::StrCat("--cookie_secret=", std::string(32, 'b'))}));
   const std::vector<std::string> client = {
       "--info", absl::StrCat("--session_file=", File("session"))};
-  for (auto [server, resumed] :
-       {std::pair{&first, "no"}, {&second, "yes"}}) {
+  for (auto [server, resumed] : {std::pair{&first, "no"}, {&second, "yes"}}) {
     const std::string output =
         ExpectEcho(ClientCommand(AddressOf(Started(*server)), client));
     EXPECT_EQ(Shown(output, "resumed:"), resumed);
@@ -66,8 +65,8 @@ TEST_F(ToolsSecretsTest, SecretsComeFromFiles) {
 }
 
 TEST_F(ToolsSecretsTest, PasswordsComeFromFiles) {
-  Run({"openssl", "pkey", "-in", key_, "-aes256", "-passout", "pass:open sesame",
-       "-out", File("locked.key")});
+  Run({"openssl", "pkey", "-in", key_, "-aes256", "-passout",
+       "pass:open sesame", "-out", File("locked.key")});
   const std::string key = absl::StrCat("--key=", File("locked.key"));
   const std::string good = absl::StrCat(
       "--password_file=", Secret("password", "open sesame\nsecond line\n"));
@@ -89,13 +88,14 @@ TEST_F(ToolsSecretsTest, APasswordMayComeThroughAPipe) {
   Run({"openssl", "pkey", "-in", key_, "-aes256", "-passout", "pass:sesame",
        "-out", File("locked.key")});
   std::string script = "exec";
-  for (const std::string& word : ServerCommand(
-           {absl::StrCat("--key=", File("locked.key")),
-            absl::StrCat("--sni=localhost=", cert_, ":", File("locked.key"))})) {
+  for (const std::string& word :
+       ServerCommand({absl::StrCat("--key=", File("locked.key")),
+                      absl::StrCat("--sni=localhost=", cert_, ":",
+                                   File("locked.key"))})) {
     absl::StrAppend(&script, " '", word, "'");
   }
-  Process server({"bash", "-c",
-                  absl::StrCat(script, " --password_file=<(echo sesame)")});
+  Process server(
+      {"bash", "-c", absl::StrCat(script, " --password_file=<(echo sesame)")});
   ExpectEcho(ClientCommand(AddressOf(Started(server))));
 }
 
@@ -121,19 +121,19 @@ TEST_F(ToolsSecretsTest, PreSharedKeysComeFromFiles) {
   for (const auto& [name, key] :
        {std::pair("sensor1", one), std::pair("sensor2", two)}) {
     const std::string file = Secret("one.psk", absl::StrCat(key, "\r\n"));
-    EXPECT_EQ(Shown(ExpectEcho(client(address, {absl::StrCat("--psk_file=",
-                                                             file)})),
-                    "psk:"),
-              name);
+    EXPECT_EQ(
+        Shown(ExpectEcho(client(address, {absl::StrCat("--psk_file=", file)})),
+              "psk:"),
+        name);
   }
   ExpectFailure(client(address, {absl::StrCat("--psk_file=", both)}), 1,
                 "more than one key");
   ExpectFailure(client(address, {absl::StrCat("--psk_file=", both),
                                  absl::StrCat("--psk=", one)}),
                 2, "give --psk_file or --psk, not both");
-  ExpectFailure(server({absl::StrCat("--psk_file=", both),
-                        absl::StrCat("--psk=", one)}),
-                2, "give --psk_file or --psk, not both");
+  ExpectFailure(
+      server({absl::StrCat("--psk_file=", both), absl::StrCat("--psk=", one)}),
+      2, "give --psk_file or --psk, not both");
   const std::string bad = Secret("bad.psk", absl::StrCat(one, "\nsecret\n"));
   const std::string line =
       ExpectFailure(server({absl::StrCat("--psk_file=", bad)}), 1, "line 2");

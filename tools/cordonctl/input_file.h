@@ -10,8 +10,8 @@
 
 namespace cordon::tools::ctl {
 
-// "-" is the standard input. Errors name the file. `privacy`, if it is given, is
-// set to OK, or to who else can get at the file, see tools/secret_file.h.
+// "-" is the standard input. Errors name the file. `privacy`, if it is given,
+// is set to OK, or to who else can get at the file, see tools/secret_file.h.
 absl::StatusOr<std::string> ReadInputFile(const std::string& path,
                                           absl::Status* privacy = nullptr);
 

@@ -43,8 +43,8 @@ absl::StatusOr<std::string> SecretFromFile(size_t at_least) {
                      " bytes, a secret needs at least ", at_least));
   }
   if (!privacy.ok()) {
-    PrintNote(absl::StrCat("warning: --secret_file: ",
-                           Printable(privacy.message())));
+    PrintNote(
+        absl::StrCat("warning: --secret_file: ", Printable(privacy.message())));
   }
   return secret;
 }

@@ -195,8 +195,7 @@ absl::Status AskToClose(const pb::CloseSessionsRequest& request,
   if (would->closed() == 0) {
     return absl::NotFoundError("there is no such session");
   }
-  const bool all =
-      would->closed() > 1 && would->closed() == would->sessions();
+  const bool all = would->closed() > 1 && would->closed() == would->sessions();
   return Ask(absl::StrCat("Close ", all ? "all " : "",
                           SessionCount(would->closed()), "?"));
 }
