@@ -229,6 +229,9 @@ class Engine final : private internal::DatagramTransport {
   uint64_t policy_version() const {
     return options_.policy == nullptr ? 0 : options_.policy->version();
   }
+  // Bytes of memory that the peer's certificates take, and what was found wrong
+  // with them: nothing of an ordinary session, see `kSessionBytes`.
+  size_t peer_bytes() const;
   // The peer's certificates, shared; null if it has none.
   bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> peer_chain() const;
   SessionStatistics statistics() const;

@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "cordon/dtls/engine.h"
 #include "cordon/dtls/internal/context_state.h"
 #include "cordon/dtls/internal/peer_identity.h"
@@ -42,11 +41,7 @@ bool ReadPskIdentity(absl::Span<const uint8_t> body, std::string* identity) {
 absl::Status VerificationStatus(const std::vector<VerificationError>& errors,
                                 uint8_t alert) {
   absl::Status status = absl::UnauthenticatedError(absl::StrCat(
-      "the peer's certificate cannot be accepted: ",
-      absl::StrJoin(errors, "; ",
-                    [](std::string* out, const VerificationError& e) {
-                      absl::StrAppend(out, e.message);
-                    })));
+      "the peer's certificate cannot be accepted: ", MessagesOf(errors)));
   ErrorDetail detail;
   detail.alert = alert;
   detail.verification_errors = errors;
@@ -168,6 +163,10 @@ absl::Status Engine::ResumeHandshake(absl::Span<const IgnoredError> ignored,
   std::move(notes_.errors.begin(), notes_.errors.end(),
             std::back_inserter(notes_.tolerated));
   notes_.errors.clear();
+  if (!internal::NamesMayPass(ssl_.get(), &notes_)) {
+    Refuse(RefusalStatus());
+    return error_;
+  }
   if (SSL_get0_peer_certificates(ssl_.get()) == nullptr) {
     anonymous_accepted_ = true;
     ApplyVerificationMode(ssl_.get());
@@ -230,7 +229,8 @@ void Engine::Refuse(absl::Status status) {
 
 PeerIdentity Engine::peer_identity() const {
   PeerIdentity identity =
-      internal::IdentityOf(SSL_get0_peer_certificates(ssl_.get()));
+      internal::IdentityOf(SSL_get0_peer_certificates(ssl_.get()), nullptr,
+                           context_.state()->certificate_limits());
   identity.is_server = !context_.is_server();
   identity.expected_name = notes_.verify_name;
   identity.resumed = SSL_session_reused(ssl_.get()) != 0;
@@ -259,6 +259,10 @@ void Engine::GiveVerdict(const VerificationVerdict& verdict, absl::Time now,
   const bool errors_count = notes_.mode == PeerVerification::kVerify ||
                             notes_.mode == PeerVerification::kVerifyIfGiven;
   if (verdict.accepts()) {
+    if (!internal::NamesMayPass(ssl_.get(), &notes_)) {
+      Refuse(RefusalStatus());
+      return;
+    }
     std::move(notes_.errors.begin(), notes_.errors.end(),
               std::back_inserter(notes_.tolerated));
     notes_.errors.clear();

@@ -209,6 +209,7 @@ class Listener::Core final : public internal::SessionOwner,
     statistics.cookies = cookies_.statistics();
     statistics.socket = socket_->statistics();
     statistics.session_memory = admission_.memory().used();
+    statistics.dropped_max_session_memory += admission_.memory().refusals();
     statistics.reassembly_bytes = admission_.reassembly().used();
     statistics.dropped_max_reassembly_bytes =
         admission_.reassembly().refusals();
@@ -329,7 +330,8 @@ class Listener::Core final : public internal::SessionOwner,
     const std::vector<VerificationError> errors =
         policy->JudgeSession(session.engine().peer_chain().get(),
                              session.engine().negotiated().psk_identity,
-                             context_.state()->WallNow());
+                             context_.state()->WallNow(),
+                             context_.state()->certificate_limits());
     if (errors.empty()) return;
     // Not from within its own call.
     ender_.EndSoon(session.id(), policy->Refusal(errors));

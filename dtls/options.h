@@ -88,6 +88,8 @@ struct VerificationOptions {
   // How many authorities may stand between a peer's certificate and the
   // trusted one, from 0 to 100.
   int max_chain_depth = 10;
+  // What a peer's certificates may be at most.
+  CertificateLimits limits = {};
   // SHA-256 fingerprints in hexadecimal, colons allowed: a chain with one of
   // these certificates, the root included, has the error `kBlocked`.
   std::vector<std::string> blocked = {};

@@ -17,6 +17,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "cordon/dtls/printable.h"
 
 namespace cordon::tools {
 namespace {
@@ -68,8 +69,10 @@ std::string AbslUnparseFlag(const RepeatedFlag& flag) {
 }
 
 void Die(absl::string_view program, absl::string_view message, int code) {
-  const std::string line =
-      absl::StrReplaceAll(message, {{"\n", " "}, {"\r", " "}});
+  // Messages may have words of a peer, of a server, or of a file.
+  const std::string line = dtls::PrintableText(
+      absl::StrReplaceAll(message, {{"\n", " "}, {"\r", " "}}),
+      dtls::kMaxLineBytes);
   std::fprintf(stderr, "%s: %s\n", std::string(program).c_str(), line.c_str());
   std::fflush(nullptr);
   std::_Exit(code);

@@ -6,11 +6,11 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "cordon/dtls/control/connection_mark.h"
+#include "cordon/dtls/printable.h"
 #include "cordon/dtls/verification.h"
 
 namespace cordon::dtls::control {
@@ -46,7 +46,7 @@ PeerIdentity Uri(const std::string& uri) {
 
 // A certificate's names may have any bytes.
 std::string CertificateCaller(const std::string& name) {
-  return absl::StrCat("cert:", absl::CHexEscape(name));
+  return absl::StrCat("cert:", Printable(name, kMaxNameBytes));
 }
 
 std::vector<std::string> Properties(const grpc::AuthContext& connection,

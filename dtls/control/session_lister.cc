@@ -166,68 +166,73 @@ SessionLister::MakeOrder(const SessionQuery& query, v1::SessionOrder by,
   return order;
 }
 
+absl::StatusOr<std::vector<SessionRow>> SessionLister::ReadPlaces(
+    const Order& order, size_t from, size_t end, absl::Time deadline) {
+  std::vector<SessionRow> rows(end - from);
+  for (uint32_t listener = 0; listener < order.listeners.size(); ++listener) {
+    // The ids of those that are not there any more become 0.
+    auto part = std::make_shared<std::vector<SessionSnapshot>>();
+    for (size_t i = from; i < end; ++i) {
+      if (order.places[i].listener != listener) continue;
+      part->emplace_back().id = order.places[i].id;
+    }
+    if (part->empty()) continue;
+    absl::StatusOr<bool> read =
+        CallListener<bool>(*order.listeners[listener], deadline,
+                           [part](ListenerAdmin& admin) {
+                             for (SessionSnapshot& session : *part) {
+                               if (!admin.ReadSession(session.id, session)) {
+                                 session.id = 0;
+                               }
+                             }
+                             return true;
+                           });
+    if (!read.ok()) {
+      if (!absl::IsUnavailable(read.status())) return read.status();
+      continue;
+    }
+    size_t next = 0;
+    for (size_t i = from; i < end; ++i) {
+      if (order.places[i].listener != listener) continue;
+      const SessionSnapshot& session = (*part)[next++];
+      if (session.id == 0) continue;
+      rows[i - from].listener = order.listeners[listener];
+      rows[i - from].session = {part, &session};
+    }
+  }
+  return rows;
+}
+
 absl::Status SessionLister::ListPart(const Order& order,
                                      const SessionQuery& query, size_t from,
                                      size_t size, absl::Time deadline,
                                      v1::ListSessionsResponse* response) {
   if (from > order.places.size()) return WrongToken("it is not of this order");
-  size_t end = std::min(from + size, order.places.size());
-  std::vector<std::vector<uint64_t>> wanted(order.listeners.size());
-  for (size_t i = from; i < end; ++i) {
-    wanted[order.places[i].listener].push_back(order.places[i].id);
-  }
-  std::vector<std::vector<std::shared_ptr<const SessionSnapshot>>> found(
-      order.listeners.size());
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    for (size_t at = 0; at < wanted[i].size(); at += SessionCursor::kChunk) {
-      std::vector<uint64_t> ids(
-          wanted[i].begin() + static_cast<ptrdiff_t>(at),
-          wanted[i].begin() +
-              static_cast<ptrdiff_t>(
-                  std::min(at + SessionCursor::kChunk, wanted[i].size())));
-      // The ids of those that are not there any more become 0.
-      auto part = std::make_shared<std::vector<SessionSnapshot>>(ids.size());
-      for (size_t k = 0; k < ids.size(); ++k) (*part)[k].id = ids[k];
-      absl::StatusOr<bool> read = CallListener<bool>(
-          *order.listeners[i], deadline, [part](ListenerAdmin& admin) {
-            for (SessionSnapshot& session : *part) {
-              if (!admin.ReadSession(session.id, session)) session.id = 0;
-            }
-            return true;
-          });
-      if (!read.ok()) {
-        if (!absl::IsUnavailable(read.status())) return read.status();
-        break;
-      }
-      for (const SessionSnapshot& session : *part) {
-        found[i].emplace_back(part, session.id == 0 ? nullptr : &session);
-      }
-    }
-  }
+  const size_t end = std::min(from + size, order.places.size());
   const absl::Time now = absl::Now();
   size_t bytes = 0;
-  std::vector<size_t> next(order.listeners.size());
-  for (size_t i = from; i < end; ++i) {
-    const uint32_t listener = order.places[i].listener;
-    const size_t at = next[listener]++;
-    // It may have ended since the order was made.
-    if (at >= found[listener].size() || found[listener][at] == nullptr) {
-      continue;
+  size_t next = from;
+  bool full = false;
+  // So many at a time, so that no more than these are kept.
+  while (next < end && !full) {
+    absl::StatusOr<std::vector<SessionRow>> rows =
+        ReadPlaces(order, next, std::min(next + SessionCursor::kChunk, end),
+                   deadline);
+    if (!rows.ok()) return rows.status();
+    for (const SessionRow& row : *rows) {
+      // It may have ended since the order was made.
+      if (row.session != nullptr && query.Matches(row, now)) {
+        v1::Session session = ToProto(row);
+        bytes += session.ByteSizeLong();
+        full = response->sessions_size() > 0 && bytes > kMaxPageBytes;
+        if (full) break;
+        *response->add_sessions() = std::move(session);
+      }
+      ++next;
     }
-    SessionRow row;
-    row.listener = order.listeners[listener];
-    row.session = std::move(found[listener][at]);
-    if (!query.Matches(row, now)) continue;
-    v1::Session session = ToProto(row);
-    bytes += session.ByteSizeLong();
-    if (response->sessions_size() > 0 && bytes > kMaxPageBytes) {
-      end = i;
-      break;
-    }
-    *response->add_sessions() = std::move(session);
   }
-  if (end < order.places.size()) {
-    response->set_next_page_token(absl::StrCat(order.token, "-", end));
+  if (next < order.places.size()) {
+    response->set_next_page_token(absl::StrCat(order.token, "-", next));
   }
   return absl::OkStatus();
 }

@@ -2,6 +2,7 @@
 #ifndef CORDON_DTLS_CONTROL_SESSION_LISTER_H_
 #define CORDON_DTLS_CONTROL_SESSION_LISTER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -14,6 +15,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/control/control.pb.h"
+#include "cordon/dtls/control/session_proto.h"
 #include "cordon/dtls/control/session_query.h"
 #include "cordon/dtls/registry.h"
 #include "cordon/net/time/clock.h"
@@ -63,6 +65,12 @@ class SessionLister {
   absl::StatusOr<std::shared_ptr<const Order>> MakeOrder(
       const SessionQuery& query, ::cordon::control::v1::SessionOrder by,
       absl::Time deadline);
+  // The sessions at the places from `from` to `end`; those that have ended are
+  // null.
+  static absl::StatusOr<std::vector<SessionRow>> ReadPlaces(const Order& order,
+                                                            size_t from,
+                                                            size_t end,
+                                                            absl::Time deadline);
   static absl::Status ListPart(
       const Order& order, const SessionQuery& query, size_t from, size_t size,
       absl::Time deadline,

@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cordon/dtls/control/utf8.h"
+#include "cordon/dtls/printable.h"
 
 namespace cordon::dtls::control {
 namespace {
@@ -93,6 +94,21 @@ void AddTo(const net::DatagramSocketStatistics& s, v1::SocketStatistics* sum) {
   sum->set_peer_notices(sum->peer_notices() + s.peer_notices);
 }
 
+// Adds those that fit into `*room` bytes; returns how many do not.
+uint32_t AddNames(const std::vector<std::string>& names, size_t* room,
+                  google::protobuf::RepeatedPtrField<std::string>* to) {
+  uint32_t left_out = 0;
+  for (const std::string& name : names) {
+    if (name.size() > *room) {
+      ++left_out;
+      continue;
+    }
+    *room -= name.size();
+    *to->Add() = ToUtf8(name);
+  }
+  return left_out;
+}
+
 }  // namespace
 
 const PeerIdentity& SessionRow::identity() const {
@@ -135,13 +151,13 @@ v1::Certificate ToProto(const PeerIdentity& identity) {
   v1::Certificate proto;
   proto.set_subject(ToUtf8(identity.subject));
   proto.set_issuer(ToUtf8(identity.issuer));
-  for (const std::string& name : identity.dns_names) {
-    proto.add_dns_names(ToUtf8(name));
-  }
-  for (const std::string& address : identity.ip_addresses) {
-    proto.add_ip_addresses(ToUtf8(address));
-  }
-  for (const std::string& uri : identity.uris) proto.add_uris(ToUtf8(uri));
+  size_t room = kMaxNamesBytes;
+  uint32_t left_out = AddNames(identity.dns_names, &room,
+                               proto.mutable_dns_names());
+  left_out += AddNames(identity.ip_addresses, &room,
+                       proto.mutable_ip_addresses());
+  left_out += AddNames(identity.uris, &room, proto.mutable_uris());
+  proto.set_names_left_out(left_out);
   proto.set_serial(identity.serial);
   proto.set_fingerprint(identity.fingerprint);
   proto.set_spki_fingerprint(identity.spki_fingerprint);
@@ -206,8 +222,11 @@ std::string NameOf(const SessionRow& row) {
   }
   if (row.session->chain == nullptr) return "";
   const PeerIdentity& identity = row.identity();
-  if (!identity.dns_names.empty()) return ToUtf8(identity.dns_names.front());
-  if (!identity.uris.empty()) return ToUtf8(identity.uris.front());
+  for (const auto* names : {&identity.dns_names, &identity.uris}) {
+    if (names->empty()) continue;
+    return ToUtf8(
+        absl::string_view(names->front()).substr(0, kMaxNameBytes));
+  }
   return ToUtf8(identity.subject);
 }
 

@@ -20,6 +20,7 @@
 #include "cordon/dtls/credentials.h"
 #include "cordon/dtls/internal/peer_identity.h"
 #include "cordon/dtls/internal/peer_verifier.h"
+#include "cordon/dtls/printable.h"
 #include "cordon/testing/certs/certs.h"
 #include "gtest/gtest.h"
 
@@ -281,6 +282,41 @@ TEST(CompiledPolicyTest, NamesAreAllowedAndDenied) {
                         "uri:spiffe://example.org/**"));
   policy.denied_names = {"b.devices.example"};
   ExpectJudged(policy, Device(), {});
+}
+
+TEST(CompiledPolicyTest, NamesOfChainsThatAnybodyCanMakeAreNotLookedAt) {
+  const Certificate stranger =
+      testing::SelfSigned({.dns_names = {"a.devices.example"}});
+  Policy policy = Strict();
+  policy.denied_names = {"a.devices.example"};
+  policy.allowed_names = {"b.devices.example"};
+  CompiledPolicy::Judgement judgement = Judge(policy, stranger);
+  EXPECT_EQ(CodesOf(judgement.errors), Codes{Code::kSelfSigned});
+  EXPECT_EQ(CodesOf(judgement.refusals), Codes());
+  EXPECT_TRUE(judgement.names_unjudged);
+  // Before somebody lets it pass all the same.
+  EXPECT_EQ(
+      CodesOf(Compile(policy)->JudgeNames(ChainOf(stranger).get(), {})),
+      (Codes{Code::kNameDenied, Code::kNameNotAllowed}));
+  judgement = Judge(policy, Device());
+  EXPECT_FALSE(judgement.names_unjudged);
+  EXPECT_EQ(CodesOf(judgement.refusals),
+            (Codes{Code::kNameDenied, Code::kNameNotAllowed}));
+}
+
+TEST(CompiledPolicyTest, NamesInARefusalAreEscapedAndFew) {
+  Policy policy = Strict();
+  policy.allowed_names = {"other.example"};
+  std::vector<std::string> names = {"evil\x1b[2J"};
+  for (int i = 0; i < 300; ++i) names.push_back(absl::StrCat("n", i));
+  const CompiledPolicy::Judgement judgement = Judge(
+      policy, Authority().Issue({.usage = "clientAuth", .dns_names = names}));
+  ASSERT_EQ(judgement.refusals.size(), 1U);
+  const std::string& message = judgement.refusals.front().message;
+  EXPECT_EQ(message, PrintableText(message));
+  EXPECT_TRUE(absl::StrContains(message, "evil\\x1b[2J, n0, n1, n2 and 297"))
+      << message;
+  EXPECT_LE(message.size(), 8 * kMaxNameBytes);
 }
 
 TEST(CompiledPolicyTest, WhoHasNoNameIsAllowedByNoPattern) {

@@ -17,6 +17,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cordon/dtls/internal/chain_limits.h"
 #include "cordon/dtls/internal/ssl_callbacks.h"
 
 namespace cordon::dtls::internal {
@@ -144,7 +145,9 @@ absl::Status ContextState::Init(const ProtocolOptions& options,
   }
   wall_clock_ = options.wall_clock;
   key_log_ = options.key_log;
-  context_.reset(SSL_CTX_new(DTLS_method()));
+  // Without X.509: certificates stay as they came, and are decoded only by our
+  // verifier, which looks at their sizes first.
+  context_.reset(SSL_CTX_new(DTLS_with_buffers_method()));
   SSL_CTX* ctx = context_.get();
   if (ctx == nullptr || SSL_CTX_set_ex_data(ctx, ContextIndex(), this) != 1) {
     return absl::ResourceExhaustedError("out of memory");
@@ -178,6 +181,10 @@ absl::Status ContextState::InitVerification(const VerificationOptions& options,
       !status.ok()) {
     return status;
   }
+  if (absl::Status status = CheckLimits(options.limits); !status.ok()) {
+    return status;
+  }
+  certificate_limits_ = options.limits;
   verification_mode_ = options.mode;
   if (options.mode == PeerVerification::kAuto) {
     verification_mode_ = peer == PeerVerifier::Peer::kServer

@@ -43,6 +43,9 @@ class ContextState {
   // Resolved: never `kAuto`.
   PeerVerification verification_mode() const { return verification_mode_; }
   int max_chain_depth() const { return max_chain_depth_; }
+  const CertificateLimits& certificate_limits() const {
+    return certificate_limits_;
+  }
   const std::vector<IgnoredError>& ignored() const { return ignored_; }
   // What a server's options say about its clients.
   const Policy& policy() const { return policy_; }
@@ -96,6 +99,7 @@ class ContextState {
   bool certificates_expected_ = true;
   PeerVerification verification_mode_ = PeerVerification::kVerify;
   int max_chain_depth_ = 0;
+  CertificateLimits certificate_limits_;
   std::vector<IgnoredError> ignored_;
   Policy policy_;
   bool psk_lookup_ = false;

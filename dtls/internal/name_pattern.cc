@@ -16,9 +16,6 @@ namespace cordon::dtls::internal {
 namespace {
 
 constexpr size_t kMaxPatternBytes = 2048;
-// SPIFFE ids have no more. A longer URI fits no allowed pattern, and every
-// denied one.
-constexpr size_t kMaxUriBytes = 2048;
 
 // A trailing dot says nothing new.
 std::string Canonical(absl::string_view dns_name) {
@@ -26,7 +23,7 @@ std::string Canonical(absl::string_view dns_name) {
 }
 
 // Schemes and hosts have no case (RFC 3986 section 6.2.2.1), paths have.
-std::string CanonicalUri(absl::string_view uri) {
+std::string LowerCaseAuthority(absl::string_view uri) {
   std::string canonical(uri);
   size_t end = uri.find(':');
   if (end == absl::string_view::npos) return canonical;
@@ -142,6 +139,18 @@ absl::StatusOr<NamePattern> NamePattern::Parse(absl::string_view text) {
   std::string pattern = Canonical(rest);
   if (absl::Status status = CheckDns(pattern); !status.ok()) return status;
   return NamePattern(Kind::kDns, std::move(pattern));
+}
+
+bool NamePattern::FitsUri(absl::string_view canonical_uri) const {
+  return UriFits(pattern_, canonical_uri);
+}
+
+std::string NamePattern::CanonicalDns(absl::string_view name) {
+  return Canonical(name);
+}
+
+std::string NamePattern::CanonicalUri(absl::string_view uri) {
+  return LowerCaseAuthority(uri);
 }
 
 bool NamePattern::Allows(const PeerIdentity& peer) const {

@@ -2,7 +2,9 @@
 #ifndef CORDON_DTLS_INTERNAL_NAME_PATTERN_H_
 #define CORDON_DTLS_INTERNAL_NAME_PATTERN_H_
 
+#include <cstddef>
 #include <string>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -20,6 +22,18 @@ class NamePattern {
   // Whether the peer has a name that fits, or a wildcard that covers the
   // pattern.
   bool Denies(const PeerIdentity& peer) const;
+
+  // For `NameRules`, which looks patterns up by their text.
+  bool is_uri() const { return kind_ == Kind::kUri; }
+  const std::string& text() const { return pattern_; }
+  // Of a pattern for URIs.
+  bool FitsUri(absl::string_view canonical_uri) const;
+  // As names are compared.
+  static std::string CanonicalDns(absl::string_view name);
+  static std::string CanonicalUri(absl::string_view uri);
+  // SPIFFE ids have no more. A longer URI fits no allowed pattern, and every
+  // denied one.
+  static constexpr size_t kMaxUriBytes = 2048;
 
  private:
   enum class Kind { kDns, kUri };

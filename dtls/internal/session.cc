@@ -1,11 +1,15 @@
 #include "cordon/dtls/internal/session.h"
 
+#include <openssl/ssl.h>
+
 #include <algorithm>
 #include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cordon/dtls/error.h"
+#include "cordon/dtls/internal/context_state.h"
 #include "cordon/dtls/internal/session_bounds.h"
 
 namespace cordon::dtls::internal {
@@ -149,6 +153,7 @@ void Session::Describe(SessionSnapshot& snapshot) const {
   snapshot.state = engine_->state();
   snapshot.info = engine_->negotiated();
   snapshot.chain = engine_->peer_chain();
+  snapshot.limits = engine_->context().state()->certificate_limits();
   snapshot.errors = engine_->verification_errors();
   // The reactor's clock does not follow the machine's.
   const absl::Duration ahead = absl::Now() - reactor_.Now();
@@ -175,7 +180,27 @@ void Session::OnRefused(const absl::Status& status) {
   Update();
 }
 
+bool Session::CountPeer() {
+  const size_t bytes = engine_->peer_bytes();
+  const bool fits =
+      bytes <= peer_bytes_ || memory_.HasRoomFor(bytes - peer_bytes_);
+  memory_.Remove(peer_bytes_);
+  peer_bytes_ = bytes;
+  memory_.Add(peer_bytes_);
+  return fits;
+}
+
 void Session::Update() {
+  // Later nothing is added to it. What makes no room ends by itself.
+  if ((handshaking_ || engine_->state() != seen_) && !CountPeer() && !over_) {
+    memory_.CountRefusal();
+    absl::Status status = absl::ResourceExhaustedError(
+        absl::StrCat("there is no memory left for the ", peer_bytes_,
+                     " bytes that the peer's certificates take"));
+    SetErrorDetail(&status, {.limit = "max_session_memory"});
+    Terminate(status, SSL_AD_INTERNAL_ERROR);
+    return;
+  }
   const absl::Time deadline = engine_->NextDeadline();
   if (deadline == absl::InfiniteFuture()) {
     reactor_.executor().timers().Cancel(*this);

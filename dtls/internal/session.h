@@ -120,6 +120,8 @@ class Session final : private EngineOutput, private net::Timer {
 
   // After each call of the engine: the timer, and who waits.
   void Update();
+  // Counts what the peer's certificates take. False: there is no room for it.
+  bool CountPeer();
   void SetHalfOpen(bool half_open);
   absl::Status Begin();
   net::Task<absl::Status> AwaitHandshake();
@@ -155,6 +157,7 @@ class Session final : private EngineOutput, private net::Timer {
   MemoryShare early_memory_{kHandshakeOwnBytes};
   net::RingQueue<Message> queue_;
   size_t queued_bytes_ = 0;
+  size_t peer_bytes_ = 0;
   MemoryShare memory_;
   net::WaitQueue handshakers_;
   net::WaitQueue receivers_;

@@ -9,6 +9,7 @@
 #include <memory>
 #include <utility>
 
+#include "cordon/dtls/internal/chain_limits.h"
 #include "cordon/dtls/internal/compiled_policy.h"
 #include "cordon/dtls/internal/context_state.h"
 #include "cordon/dtls/internal/peer_verifier.h"
@@ -170,6 +171,7 @@ void JudgePeer(const SSL* ssl, HandshakeNotes* notes) {
     demands.name = notes->verify_name;
     demands.max_chain_depth = notes->max_chain_depth;
     demands.now = context->WallNow();
+    demands.limits = context->certificate_limits();
     if (notes->policy != nullptr) {
       found = notes->policy->JudgeChain(chain, demands);
     } else {
@@ -190,6 +192,18 @@ void JudgePeer(const SSL* ssl, HandshakeNotes* notes) {
   }
   const bool strict = notes->mode == PeerVerification::kVerify ||
                       notes->mode == PeerVerification::kVerifyIfGiven;
+  notes->names_unjudged =
+      found.names_unjudged && strict &&
+      std::any_of(notes->errors.begin(), notes->errors.end(),
+                  [](const VerificationError& error) {
+                    return LeavesPeerUnknown(error.code);
+                  });
+  if (found.names_unjudged && strict && !notes->names_unjudged) {
+    // What left the peer unknown is ignored.
+    std::vector<VerificationError> names =
+        notes->policy->JudgeNames(chain, context->certificate_limits());
+    std::move(names.begin(), names.end(), std::back_inserter(found.refusals));
+  }
   if (!found.refusals.empty() && strict) {
     notes->refusal = found.refusals.front().message;
     notes->reject_alert = AlertFor(found.refusals.front());
@@ -203,6 +217,16 @@ void JudgePeer(const SSL* ssl, HandshakeNotes* notes) {
   } else {
     notes->verdict = Verdict::kPending;
   }
+}
+
+bool NamesMayPass(const SSL* ssl, HandshakeNotes* notes) {
+  if (!std::exchange(notes->names_unjudged, false)) return true;
+  std::vector<VerificationError> refusals =
+      notes->policy->JudgeNames(SSL_get0_peer_certificates(ssl),
+                                ContextState::Of(ssl)->certificate_limits());
+  if (refusals.empty()) return true;
+  notes->Refuse(std::move(refusals.front()));
+  return false;
 }
 
 int TicketKey(SSL* ssl, uint8_t* name, uint8_t* iv, EVP_CIPHER_CTX* cipher,

@@ -61,6 +61,8 @@ struct HandshakeNotes {
   std::vector<VerificationError> errors = {};
   std::vector<VerificationError> tolerated = {};
   bool verified = false;
+  // See `CompiledPolicy::Judgement`.
+  bool names_unjudged = false;
 
   // Instead of the context's.
   std::unique_ptr<LoadedCertificate> certificate = {};
@@ -87,6 +89,11 @@ ssl_verify_result_t VerifyCallback(SSL* ssl, uint8_t* out_alert);
 // Judges the chain of the peer of `ssl` and sets the verdict and what was
 // found.
 void JudgePeer(const SSL* ssl, HandshakeNotes* notes);
+
+// To be called when somebody lets the peer pass in spite of errors: the names
+// that nobody has looked at so far may be refused by the policy. False: they
+// are, and the verdict is set.
+bool NamesMayPass(const SSL* ssl, HandshakeNotes* notes);
 
 // The time that BoringSSL sees on this thread while the object lives.
 class ScopedTime {

@@ -76,6 +76,24 @@ TEST(SecurityTest, TellsTheDefaultsOfASession) {
       }));
 }
 
+TEST(SecurityTest, TellsTheLimitsOfCertificates) {
+  const dtls::CertificateLimits limits;
+  EXPECT_EQ(
+      TableOf("CertificateLimits"),
+      (Defaults{
+          {"max_chain_bytes", absl::StrCat(limits.max_chain_bytes)},
+          {"max_certificate_bytes", absl::StrCat(limits.max_certificate_bytes)},
+          {"max_extensions", absl::StrCat(limits.max_extensions)},
+          {"max_names", absl::StrCat(limits.max_names)},
+          {"max_name_constraints", absl::StrCat(limits.max_name_constraints)},
+          {"max_policies", absl::StrCat(limits.max_policies)},
+          {"max_name_checks", absl::StrCat(limits.max_name_checks)},
+          {"max_key_bits", absl::StrCat(limits.max_key_bits)},
+          {"max_unanchored_signatures",
+           absl::StrCat(limits.max_unanchored_signatures)},
+      }));
+}
+
 // In the order of the table.
 TEST(SecurityTest, TellsWhatAHandshakeKeeps) {
   namespace internal = dtls::internal;

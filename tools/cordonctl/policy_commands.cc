@@ -78,7 +78,7 @@ absl::Status GetPolicy(const Arguments& /*arguments*/) {
                    version->current() ? "" : " (not the present one)", ", ",
                    FormatTime(version->time()));
   if (!version->author().empty()) {
-    absl::StrAppend(&head, ", by ", Printable(version->author()));
+    absl::StrAppend(&head, ", by ", PrintableText(version->author()));
   }
   head += "\n";
   if (!version->comment().empty()) {
@@ -185,7 +185,7 @@ absl::Status ShowHistory(const Arguments& /*arguments*/) {
                       version.rolled_back_to(), " brought back)");
     }
     table.Add({absl::StrCat(version.version()), Scope(version),
-               FormatTime(version.time()), Printable(version.author()),
+               FormatTime(version.time()), PrintableText(version.author()),
                version.current() ? "yes" : "", comment});
   }
   Print(table.Render(StyleOf(1)));

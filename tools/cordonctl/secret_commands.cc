@@ -111,7 +111,7 @@ absl::Status ReloadCredentials(const Arguments& /*arguments*/) {
     for (const std::string& name : certificate.dns_names()) {
       absl::StrAppend(&names, names.empty() ? "" : ",", Printable(name));
     }
-    table.Add({Printable(certificate.subject()), names,
+    table.Add({PrintableText(certificate.subject()), names,
                FormatTime(certificate.not_after()),
                Printable(certificate.fingerprint())});
   }

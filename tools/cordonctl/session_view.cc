@@ -52,18 +52,21 @@ std::string ErrorList(const Errors& errors) {
   for (const auto& error : errors) {
     absl::StrAppend(&list, list.empty() ? "" : ", ", Printable(error.code()));
     if (!error.subject().empty()) {
-      absl::StrAppend(&list, " (", Printable(error.subject()), ")");
+      absl::StrAppend(&list, " (", PrintableText(error.subject()), ")");
     }
   }
   return list;
 }
 
 void AddCertificate(const Certificate& certificate, Fields* fields) {
-  fields->Add("Subject", Printable(certificate.subject()));
-  fields->Add("Issuer", Printable(certificate.issuer()));
+  fields->Add("Subject", PrintableText(certificate.subject()));
+  fields->Add("Issuer", PrintableText(certificate.issuer()));
   fields->Add("DNS names", List(certificate.dns_names()));
   fields->Add("IP addresses", List(certificate.ip_addresses()));
   fields->Add("URIs", List(certificate.uris()));
+  if (certificate.names_left_out() > 0) {
+    fields->Add("More names", absl::StrCat(certificate.names_left_out()));
+  }
   fields->Add("Serial", Printable(certificate.serial()));
   fields->Add("Fingerprint", Printable(certificate.fingerprint()));
   fields->Add("Key fingerprint", Printable(certificate.spki_fingerprint()));
@@ -164,7 +167,7 @@ std::string PeerName(const Session& session) {
     return Printable(certificate.dns_names(0));
   }
   if (certificate.uris_size() > 0) return Printable(certificate.uris(0));
-  return Printable(certificate.subject());
+  return PrintableText(certificate.subject());
 }
 
 std::string SessionTable(const std::vector<Session>& sessions, absl::Time now,
@@ -261,7 +264,7 @@ std::string EventLine(const SessionEvent& event, const Style& style) {
     absl::StrAppend(&line, "  ", name);
   }
   if (!event.reason().empty()) {
-    absl::StrAppend(&line, "  (", Printable(event.reason()), ")");
+    absl::StrAppend(&line, "  (", PrintableText(event.reason()), ")");
   }
   return line + "\n";
 }
