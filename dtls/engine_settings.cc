@@ -334,8 +334,8 @@ SessionInfo Engine::info() const {
         reinterpret_cast<const char*>(CRYPTO_BUFFER_data(buffer)),
         CRYPTO_BUFFER_len(buffer));
     if (i == 0) {
-      info.peer_subject = internal::SubjectOf(
-          buffer, context_.state()->certificate_limits());
+      info.peer_subject =
+          internal::SubjectOf(buffer, context_.state()->certificate_limits());
     }
   }
   return info;

@@ -327,11 +327,10 @@ class Listener::Core final : public internal::SessionOwner,
         session.engine().policy_version() >= policy->judges_before()) {
       return;
     }
-    const std::vector<VerificationError> errors =
-        policy->JudgeSession(session.engine().peer_chain().get(),
-                             session.engine().negotiated().psk_identity,
-                             context_.state()->WallNow(),
-                             context_.state()->certificate_limits());
+    const std::vector<VerificationError> errors = policy->JudgeSession(
+        session.engine().peer_chain().get(),
+        session.engine().negotiated().psk_identity, context_.state()->WallNow(),
+        context_.state()->certificate_limits());
     if (errors.empty()) return;
     // Not from within its own call.
     ender_.EndSoon(session.id(), policy->Refusal(errors));

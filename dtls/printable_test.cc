@@ -81,7 +81,8 @@ TEST(PrintableTest, IsCutBetweenCharacters) {
   EXPECT_EQ(Printable("abc", 2), "");
   EXPECT_EQ(Printable("abc", 0), "");
   for (size_t max = 0; max < 40; ++max) {
-    const std::string cut = Printable("日本\x1b\u202e\\\xff und so weiter", max);
+    const std::string cut =
+        Printable("日本\x1b\u202e\\\xff und so weiter", max);
     EXPECT_LE(cut.size(), max);
     EXPECT_EQ(PrintableText(cut), cut);
   }

@@ -18,8 +18,7 @@ size_t BytesOf(const std::vector<VerificationError>& errors) {
 size_t BytesOf(const SessionSnapshot& session) {
   const SessionInfo& info = session.info;
   size_t bytes = sizeof(session) + BytesOf(session.errors) +
-                 BytesOf(info.ignored_errors) +
-                 session.error.message().size();
+                 BytesOf(info.ignored_errors) + session.error.message().size();
   for (const std::string* text :
        {&info.version, &info.cipher, &info.group, &info.signature_algorithm,
         &info.alpn, &info.server_name, &info.psk_identity,
@@ -27,8 +26,8 @@ size_t BytesOf(const SessionSnapshot& session) {
     bytes += text->capacity();
   }
   // The errors refer to these.
-  for (size_t i = 0;
-       session.chain != nullptr && i < sk_CRYPTO_BUFFER_num(session.chain.get());
+  for (size_t i = 0; session.chain != nullptr &&
+                     i < sk_CRYPTO_BUFFER_num(session.chain.get());
        ++i) {
     bytes += CRYPTO_BUFFER_len(sk_CRYPTO_BUFFER_value(session.chain.get(), i));
   }

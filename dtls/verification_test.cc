@@ -365,8 +365,8 @@ TEST_F(VerificationTest, TheLimitsAreOptions) {
                                 "max_names is 1, and it comes to 2"))
       << client_.engine->error();
   pair_.client_options.verification.limits.max_names = 0;
-  EXPECT_TRUE(absl::IsInvalidArgument(
-      Context::Client(pair_.client_options).status()));
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(Context::Client(pair_.client_options).status()));
 }
 
 // ACCEPTANCE: QT12

@@ -24,7 +24,8 @@ class Log {
   void set_level(LogLevel level) { level_.store(level); }
 
   // One line, if `level` is told at all, as `PrintableText` writes it and of at
-  // most `kMaxLineBytes`: a caller cannot write a line that looks like another's.
+  // most `kMaxLineBytes`: a caller cannot write a line that looks like
+  // another's.
   void Write(LogLevel level, absl::string_view text);
 
  private:

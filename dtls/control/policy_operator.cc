@@ -56,9 +56,9 @@ absl::StatusOr<uint64_t> Judge(
     // Those that are not complete yet are judged when they are.
     if (session.state != EngineState::kConnected) continue;
     ++judged;
-    std::vector<VerificationError> errors = policy.JudgeSession(
-        session.chain.get(), session.info.psk_identity, absl::Now(),
-        session.limits);
+    std::vector<VerificationError> errors =
+        policy.JudgeSession(session.chain.get(), session.info.psk_identity,
+                            absl::Now(), session.limits);
     if (errors.empty()) continue;
     absl::Status status = failing({**std::move(row), std::move(errors)});
     if (!status.ok()) return status;

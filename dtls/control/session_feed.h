@@ -21,8 +21,9 @@ namespace cordon::dtls::control {
 // First what is present, some sessions at a time and only as fast as the
 // watcher takes them; then, and meanwhile, what happens. A watcher that is too
 // slow loses events, is told so, and gets what is present anew: the queue never
-// grows beyond `kMaxQueued` events and `kMaxQueuedBytes`. Each session's events come in their order, because
-// all are queued on its reactor's thread. Thread-safe.
+// grows beyond `kMaxQueued` events and `kMaxQueuedBytes`. Each session's events
+// come in their order, because all are queued on its reactor's thread.
+// Thread-safe.
 class SessionFeed final : public RegistryObserver,
                           public std::enable_shared_from_this<SessionFeed> {
  public:

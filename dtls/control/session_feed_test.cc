@@ -347,8 +347,7 @@ TEST_F(SessionFeedTest, TheQueueIsBoundedInBytesToo) {
   for (uint64_t id = 1; id <= kFit + 1; ++id) {
     listener().Change(WithChain(id, kChainBytes));
   }
-  EXPECT_THAT(All(),
-              ElementsAre(absl::StrCat("missed ", kFit + 1), "synced"));
+  EXPECT_THAT(All(), ElementsAre(absl::StrCat("missed ", kFit + 1), "synced"));
   // What is too large alone is told all the same.
   listener().Change(WithChain(1, SessionFeed::kMaxQueuedBytes + 1));
   EXPECT_THAT(All(), ElementsAre("changed 1"));

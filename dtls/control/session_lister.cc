@@ -177,16 +177,15 @@ absl::StatusOr<std::vector<SessionRow>> SessionLister::ReadPlaces(
       part->emplace_back().id = order.places[i].id;
     }
     if (part->empty()) continue;
-    absl::StatusOr<bool> read =
-        CallListener<bool>(*order.listeners[listener], deadline,
-                           [part](ListenerAdmin& admin) {
-                             for (SessionSnapshot& session : *part) {
-                               if (!admin.ReadSession(session.id, session)) {
-                                 session.id = 0;
-                               }
-                             }
-                             return true;
-                           });
+    absl::StatusOr<bool> read = CallListener<bool>(
+        *order.listeners[listener], deadline, [part](ListenerAdmin& admin) {
+          for (SessionSnapshot& session : *part) {
+            if (!admin.ReadSession(session.id, session)) {
+              session.id = 0;
+            }
+          }
+          return true;
+        });
     if (!read.ok()) {
       if (!absl::IsUnavailable(read.status())) return read.status();
       continue;
@@ -215,9 +214,8 @@ absl::Status SessionLister::ListPart(const Order& order,
   bool full = false;
   // So many at a time, so that no more than these are kept.
   while (next < end && !full) {
-    absl::StatusOr<std::vector<SessionRow>> rows =
-        ReadPlaces(order, next, std::min(next + SessionCursor::kChunk, end),
-                   deadline);
+    absl::StatusOr<std::vector<SessionRow>> rows = ReadPlaces(
+        order, next, std::min(next + SessionCursor::kChunk, end), deadline);
     if (!rows.ok()) return rows.status();
     for (const SessionRow& row : *rows) {
       // It may have ended since the order was made.

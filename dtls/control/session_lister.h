@@ -67,10 +67,8 @@ class SessionLister {
       absl::Time deadline);
   // The sessions at the places from `from` to `end`; those that have ended are
   // null.
-  static absl::StatusOr<std::vector<SessionRow>> ReadPlaces(const Order& order,
-                                                            size_t from,
-                                                            size_t end,
-                                                            absl::Time deadline);
+  static absl::StatusOr<std::vector<SessionRow>> ReadPlaces(
+      const Order& order, size_t from, size_t end, absl::Time deadline);
   static absl::Status ListPart(
       const Order& order, const SessionQuery& query, size_t from, size_t size,
       absl::Time deadline,

@@ -152,10 +152,10 @@ v1::Certificate ToProto(const PeerIdentity& identity) {
   proto.set_subject(ToUtf8(identity.subject));
   proto.set_issuer(ToUtf8(identity.issuer));
   size_t room = kMaxNamesBytes;
-  uint32_t left_out = AddNames(identity.dns_names, &room,
-                               proto.mutable_dns_names());
-  left_out += AddNames(identity.ip_addresses, &room,
-                       proto.mutable_ip_addresses());
+  uint32_t left_out =
+      AddNames(identity.dns_names, &room, proto.mutable_dns_names());
+  left_out +=
+      AddNames(identity.ip_addresses, &room, proto.mutable_ip_addresses());
   left_out += AddNames(identity.uris, &room, proto.mutable_uris());
   proto.set_names_left_out(left_out);
   proto.set_serial(identity.serial);
@@ -224,8 +224,7 @@ std::string NameOf(const SessionRow& row) {
   const PeerIdentity& identity = row.identity();
   for (const auto* names : {&identity.dns_names, &identity.uris}) {
     if (names->empty()) continue;
-    return ToUtf8(
-        absl::string_view(names->front()).substr(0, kMaxNameBytes));
+    return ToUtf8(absl::string_view(names->front()).substr(0, kMaxNameBytes));
   }
   return ToUtf8(identity.subject);
 }

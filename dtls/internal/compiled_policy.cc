@@ -115,9 +115,9 @@ std::string NamesOf(const PeerIdentity& peer) {
   }
   if (names.empty()) return "it has none";
   const size_t all = peer.dns_names.size() + peer.uris.size();
-  return absl::StrCat("it has ", absl::StrJoin(names, ", "),
-                      all > kShown ? absl::StrCat(" and ", all - kShown, " more")
-                                   : "");
+  return absl::StrCat(
+      "it has ", absl::StrJoin(names, ", "),
+      all > kShown ? absl::StrCat(" and ", all - kShown, " more") : "");
 }
 
 }  // namespace
@@ -347,9 +347,9 @@ std::vector<VerificationError> CompiledPolicy::JudgeSession(
 
 absl::Status CompiledPolicy::Refusal(
     const std::vector<VerificationError>& errors) const {
-  absl::Status status = absl::PermissionDeniedError(absl::StrCat(
-      "the policy (version ", version_, ") no longer lets the peer pass: ",
-      MessagesOf(errors)));
+  absl::Status status = absl::PermissionDeniedError(
+      absl::StrCat("the policy (version ", version_,
+                   ") no longer lets the peer pass: ", MessagesOf(errors)));
   ErrorDetail detail;
   detail.alert = AlertFor(errors.front());
   detail.verification_errors = errors;

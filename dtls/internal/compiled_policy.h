@@ -63,12 +63,9 @@ class CompiledPolicy {
 
   // What is wrong with a session that is there already; nothing if it may stay.
   // Errors that only the application has let pass count again.
-  std::vector<VerificationError> JudgeSession(const STACK_OF(CRYPTO_BUFFER) *
-                                                  chain,
-                                              absl::string_view psk_identity,
-                                              absl::Time now,
-                                              const CertificateLimits& limits =
-                                                  {}) const;
+  std::vector<VerificationError> JudgeSession(
+      const STACK_OF(CRYPTO_BUFFER) * chain, absl::string_view psk_identity,
+      absl::Time now, const CertificateLimits& limits = {}) const;
 
   // What such a session ends with: kPermissionDenied, with the alert that tells
   // its peer.

@@ -295,9 +295,8 @@ TEST(CompiledPolicyTest, NamesOfChainsThatAnybodyCanMakeAreNotLookedAt) {
   EXPECT_EQ(CodesOf(judgement.refusals), Codes());
   EXPECT_TRUE(judgement.names_unjudged);
   // Before somebody lets it pass all the same.
-  EXPECT_EQ(
-      CodesOf(Compile(policy)->JudgeNames(ChainOf(stranger).get(), {})),
-      (Codes{Code::kNameDenied, Code::kNameNotAllowed}));
+  EXPECT_EQ(CodesOf(Compile(policy)->JudgeNames(ChainOf(stranger).get(), {})),
+            (Codes{Code::kNameDenied, Code::kNameNotAllowed}));
   judgement = Judge(policy, Device());
   EXPECT_FALSE(judgement.names_unjudged);
   EXPECT_EQ(CodesOf(judgement.refusals),
@@ -310,7 +309,7 @@ TEST(CompiledPolicyTest, NamesInARefusalAreEscapedAndFew) {
   std::vector<std::string> names = {"evil\x1b[2J"};
   for (int i = 0; i < 300; ++i) names.push_back(absl::StrCat("n", i));
   const CompiledPolicy::Judgement judgement = Judge(
-      policy, Authority().Issue({.usage = "clientAuth", .dns_names = names}));
+      policy, Authority().Issue({.dns_names = names, .usage = "clientAuth"}));
   ASSERT_EQ(judgement.refusals.size(), 1U);
   const std::string& message = judgement.refusals.front().message;
   EXPECT_EQ(message, PrintableText(message));

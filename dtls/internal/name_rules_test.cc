@@ -31,29 +31,37 @@ std::optional<size_t> First(const std::vector<std::string>& texts, Fits fits) {
 
 TEST(NameRulesTest, AnswerAsEachPatternDoes) {
   const std::vector<std::string> patterns = {
-      "a.example.com",
-      "*.example.com",
-      "b.example.com.",
-      "*.b.example.com",
-      "A.a",
-      "*.a",
-      "uri:spiffe://a/b",
-      "spiffe://a/*",
-      "spiffe://A/**",
-      "spiffe://a/b*",
-      "spiffe://*/b",
-      "uri:urn:a",
+      "a.example.com", "*.example.com", "b.example.com.",   "*.b.example.com",
+      "A.a",           "*.a",           "uri:spiffe://a/b", "spiffe://a/*",
+      "spiffe://A/**", "spiffe://a/b*", "spiffe://*/b",     "uri:urn:a",
       "uri:urn:*",
   };
-  const std::vector<std::string> dns = {
-      "a.example.com", "A.Example.com.", "b.example.com",   "*.example.com",
-      "example.com",   ".example.com",   "*.b.example.com", "c.b.example.com",
-      "a",             "a.a",            "*.a",             "*",
-      "",              "*.",             "."};
-  const std::vector<std::string> uris = {
-      "spiffe://a/b", "SPIFFE://A/b",  "spiffe://a/B",     "spiffe://a/",
-      "spiffe://b/b", "spiffe://a/bc", "spiffe://a/c/d",   "urn:a",
-      "urn:b",        "",              std::string(3000, 'u')};
+  const std::vector<std::string> dns = {"a.example.com",
+                                        "A.Example.com.",
+                                        "b.example.com",
+                                        "*.example.com",
+                                        "example.com",
+                                        ".example.com",
+                                        "*.b.example.com",
+                                        "c.b.example.com",
+                                        "a",
+                                        "a.a",
+                                        "*.a",
+                                        "*",
+                                        "",
+                                        "*.",
+                                        "."};
+  const std::vector<std::string> uris = {"spiffe://a/b",
+                                         "SPIFFE://A/b",
+                                         "spiffe://a/B",
+                                         "spiffe://a/",
+                                         "spiffe://b/b",
+                                         "spiffe://a/bc",
+                                         "spiffe://a/c/d",
+                                         "urn:a",
+                                         "urn:b",
+                                         "",
+                                         std::string(3000, 'u')};
   std::mt19937 random(1);
   const auto any = [&random](size_t below) { return random() % below; };
   size_t allowed = 0;

@@ -112,8 +112,8 @@ VerificationErrorCode CodeOf(int error) {
 class PeerVerifier::Findings {
  public:
   // `sent` are the peer's certificates, of which `decoded` were made.
-  Findings(const STACK_OF(CRYPTO_BUFFER) * sent,
-           const STACK_OF(X509) * decoded, const CertificateLimits& limits)
+  Findings(const STACK_OF(CRYPTO_BUFFER) * sent, const STACK_OF(X509) * decoded,
+           const CertificateLimits& limits)
       : sent_(sent), decoded_(decoded), limits_(limits) {}
 
   void Add(VerificationErrorCode code, int depth, X509* certificate,
@@ -408,9 +408,11 @@ bool PeerVerifier::NameMatches(X509* certificate,
                          nullptr) == 1;
 }
 
-bssl::UniquePtr<X509_STORE_CTX> PeerVerifier::Build(
-    STACK_OF(X509) * certificates, const Demands& demands, bool with_crls,
-    Findings* findings) const {
+bssl::UniquePtr<X509_STORE_CTX> PeerVerifier::Build(STACK_OF(X509) *
+                                                        certificates,
+                                                    const Demands& demands,
+                                                    bool with_crls,
+                                                    Findings* findings) const {
   X509* leaf = sk_X509_value(certificates, 0);
   bssl::UniquePtr<X509_STORE_CTX> context(X509_STORE_CTX_new());
   if (context == nullptr ||

@@ -79,10 +79,10 @@ Verdict Judge(const std::vector<std::string>& chain,
   EXPECT_TRUE(verifier.ok()) << verifier.status();
   const size_t before = SignatureChecks();
   Verdict verdict;
-  verdict.errors = verifier->Verify(BuffersOf(chain).get(),
-                                    {.max_chain_depth = depth,
-                                     .now = absl::FromUnixSeconds(2'000'000'000),
-                                     .limits = limits});
+  verdict.errors = verifier->Verify(
+      BuffersOf(chain).get(), {.max_chain_depth = depth,
+                               .now = absl::FromUnixSeconds(2'000'000'000),
+                               .limits = limits});
   verdict.signatures = SignatureChecks() - before;
   return verdict;
 }
@@ -98,8 +98,8 @@ TEST(PeerVerifierTest, AGoodChainCostsASignatureEach) {
 // 97 KB, and 70 million comparisons of a name with a constraint.
 TEST(PeerVerifierTest, AStrangersLargestChainIsNotLookedAt) {
   for (const std::string& issuer : {std::string(), std::string("Test CA")}) {
-    const std::vector<std::string> chain = ForgedChain(
-        12, {.dns_names = 1020, .excluded_subtrees = 1020}, issuer);
+    const std::vector<std::string> chain =
+        ForgedChain(12, {.dns_names = 1020, .excluded_subtrees = 1020}, issuer);
     const Verdict verdict = Judge(chain);
     EXPECT_EQ(verdict.codes(), Codes{Code::kLimitExceeded});
     EXPECT_TRUE(
@@ -165,16 +165,14 @@ TEST(PeerVerifierTest, ManyCertificatesOfOneNameCostNoMore) {
       Forge({.common_name = "leaf", .authority = false}, "twin", ForgersKey(),
             ForgersKey())};
   while (chain.size() < 12) {
-    chain.push_back(
-        Forge({.common_name = "twin", .dns_names = chain.size()}, "twin",
-              ForgersKey(), ForgersKey()));
+    chain.push_back(Forge({.common_name = "twin", .dns_names = chain.size()},
+                          "twin", ForgersKey(), ForgersKey()));
   }
   EXPECT_LE(Judge(chain).signatures, 4U);
   chain.resize(1);
   while (chain.size() < 12) {
-    chain.push_back(
-        Forge({.common_name = "twin", .dns_names = chain.size()}, "Test CA",
-              ForgersKey(), ForgersKey()));
+    chain.push_back(Forge({.common_name = "twin", .dns_names = chain.size()},
+                          "Test CA", ForgersKey(), ForgersKey()));
   }
   EXPECT_LE(Judge(chain).signatures, 4U);
 }
@@ -184,8 +182,8 @@ TEST(PeerVerifierTest, NamesAndConstraintsWithinTheLimitsAreFewInAll) {
   const CertificateLimits limits;
   size_t fits = 0;
   for (size_t subtrees = 0; subtrees <= 256; subtrees += 8) {
-    const Verdict verdict = Judge(ForgedChain(
-        4, {.dns_names = 100, .excluded_subtrees = subtrees}));
+    const Verdict verdict = Judge(
+        ForgedChain(4, {.dns_names = 100, .excluded_subtrees = subtrees}));
     if (verdict.codes() == Codes{Code::kLimitExceeded}) continue;
     fits = subtrees;
     EXPECT_LE(verdict.signatures, 3U);
@@ -256,8 +254,8 @@ TEST(PeerVerifierTest, ErrorsShareTheCertificateWithTheChain) {
   bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> buffers = BuffersOf(chain);
   std::vector<VerificationError> errors;
   {
-    PeerVerifier verifier = *PeerVerifier::Create(
-        Authority().trust(), {}, PeerVerifier::Peer::kServer);
+    PeerVerifier verifier = *PeerVerifier::Create(Authority().trust(), {},
+                                                  PeerVerifier::Peer::kServer);
     errors = verifier.Verify(
         buffers.get(), {.name = "other.test", .now = absl::InfiniteFuture()});
   }
@@ -268,7 +266,8 @@ TEST(PeerVerifierTest, ErrorsShareTheCertificateWithTheChain) {
   }
   for (const VerificationError& error : errors) {
     EXPECT_TRUE(held.contains(error.certificate.view().data()));
-    EXPECT_EQ(error.certificate.view(), chain[static_cast<size_t>(error.depth)]);
+    EXPECT_EQ(error.certificate.view(),
+              chain[static_cast<size_t>(error.depth)]);
   }
   // They stay when the chain has gone; so do copies of copies.
   buffers.reset();
@@ -279,7 +278,8 @@ TEST(PeerVerifierTest, ErrorsShareTheCertificateWithTheChain) {
 }
 
 TEST(PeerVerifierTest, ErrorsHaveALimitThatCannotBeIgnoredWithThem) {
-  // Too old, of no authority, with weak signatures, ...: three of each at least.
+  // Too old, of no authority, with weak signatures, ...: three of each at
+  // least.
   CertificateLimits limits;
   limits.max_unanchored_signatures = 100;
   const bssl::UniquePtr<EVP_PKEY> weak = RsaKeyOfNobody(1024);
@@ -302,11 +302,10 @@ TEST(PeerVerifierTest, ErrorsHaveALimitThatCannotBeIgnoredWithThem) {
 
 TEST(PeerVerifierTest, NamesInMessagesAreEscapedAndCut) {
   const std::string hostile = "a\x1b]0;owned\x07\n\u009b31m\u202e\u200b\x7f";
-  for (const std::string& name :
-       {hostile, hostile + std::string(20'000, 'n'),
-        std::string(20'000, '\x1b')}) {
-    const Verdict verdict = Judge({Forge({.common_name = name}, "",
-                                         ForgersKey(), ForgersKey())});
+  for (const std::string& name : {hostile, hostile + std::string(20'000, 'n'),
+                                  std::string(20'000, '\x1b')}) {
+    const Verdict verdict =
+        Judge({Forge({.common_name = name}, "", ForgersKey(), ForgersKey())});
     ASSERT_FALSE(verdict.errors.empty());
     for (const VerificationError& error : verdict.errors) {
       EXPECT_LE(error.subject.size(), kMaxNameBytes);
@@ -315,10 +314,10 @@ TEST(PeerVerifierTest, NamesInMessagesAreEscapedAndCut) {
       EXPECT_EQ(PrintableText(error.message), error.message);
       EXPECT_TRUE(absl::StrContains(error.message, error.subject));
     }
-    const PeerIdentity identity = IdentityOf(
-        BuffersOf({Forge({.common_name = name}, name, ForgersKey(),
-                         ForgersKey())})
-            .get());
+    const PeerIdentity identity =
+        IdentityOf(BuffersOf({Forge({.common_name = name}, name, ForgersKey(),
+                                    ForgersKey())})
+                       .get());
     EXPECT_LE(identity.issuer.size(), kMaxNameBytes);
     EXPECT_EQ(PrintableText(identity.issuer), identity.issuer);
   }

@@ -79,7 +79,8 @@ void AddPolicies(const ForgedSpec& spec, X509* certificate) {
   CERTIFICATEPOLICIES* policies = CERTIFICATEPOLICIES_new();
   for (size_t i = 0; i < spec.policies; ++i) {
     POLICYINFO* policy = POLICYINFO_new();
-    policy->policyid = OBJ_txt2obj(absl::StrCat("1.3.6.1.4.1.1.", i).c_str(), 1);
+    policy->policyid =
+        OBJ_txt2obj(absl::StrCat("1.3.6.1.4.1.1.", i).c_str(), 1);
     sk_POLICYINFO_push(policies, policy);
   }
   Require(X509_add1_ext_i2d(certificate, NID_certificate_policies, policies, 0,

@@ -43,9 +43,9 @@ std::string Forge(const ForgedSpec& spec, const std::string& issuer_name,
                   EVP_PKEY* key, EVP_PKEY* issuer_key);
 
 // `count` certificates, each issued by the next one, the last by itself, or, if
-// `issuer_name` is not empty, as if by somebody of this common name. In DER, the
-// lowest first, which is no authority. All are as `spec` says, with a number
-// after its common name.
+// `issuer_name` is not empty, as if by somebody of this common name. In DER,
+// the lowest first, which is no authority. All are as `spec` says, with a
+// number after its common name.
 std::vector<std::string> ForgedChain(size_t count, const ForgedSpec& spec,
                                      const std::string& issuer_name = "");
 

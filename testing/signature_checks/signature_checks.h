@@ -4,8 +4,8 @@
 //   ...
 //   EXPECT_EQ(SignatureChecks() - before, 2U);
 //
-// The linker puts a function of ours before BoringSSL's X509_verify, in programs
-// that depend on this.
+// The linker puts a function of ours before BoringSSL's X509_verify, in
+// programs that depend on this.
 #ifndef CORDON_TESTING_SIGNATURE_CHECKS_SIGNATURE_CHECKS_H_
 #define CORDON_TESTING_SIGNATURE_CHECKS_SIGNATURE_CHECKS_H_
 
