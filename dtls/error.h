@@ -95,8 +95,8 @@ struct VerificationError {
   VerificationErrorCode code = VerificationErrorCode::kUnspecified;
   // Where in the chain: 0 is the peer's own certificate.
   int depth = 0;
-  // The subject of that certificate, as `Printable` writes it and of at most
-  // `kMaxNameBytes` bytes, and the certificate in DER.
+  // The subject of that certificate, printable (see `net::Printable`) and of at
+  // most `net::kMaxNameBytes` bytes; and the certificate in DER.
   std::string subject = {};
   SharedBytes certificate = {};
   // A sentence for people, printable.

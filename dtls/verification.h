@@ -119,9 +119,10 @@ struct PeerIdentity {
   // The peer's certificates in DER, its own first.
   std::vector<std::string> chain = {};
   // Of its own certificate: readable names, which are printable and cut (see
-  // `kMaxNameBytes`); the subject alternative names as they are; and the serial
-  // number and the SHA-256 fingerprints of the certificate and of its public
-  // key, in lower-case hexadecimal. Of a certificate that is beyond a limit
+  // `net::kMaxNameBytes`); the subject alternative names as they are; and the
+  // serial number and the SHA-256 fingerprints of the certificate and of its
+  // public key, in lower-case hexadecimal. Of a certificate that is beyond a
+  // limit
   // (`CertificateLimits`) only its fingerprint is known.
   std::string subject = {};
   std::string issuer = {};

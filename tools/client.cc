@@ -19,7 +19,7 @@
 #include "absl/time/time.h"
 #include "cordon/dtls/connect.h"
 #include "cordon/dtls/context.h"
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 #include "cordon/net/base/resolve.h"
 #include "cordon/net/reactor/make_reactor.h"
 #include "cordon/net/task/status_macros.h"
@@ -123,7 +123,7 @@ net::Task<absl::Status> PrintMessages(dtls::Connection& connection) {
 
 void Print(const char* label, const std::string& value) {
   if (value.empty()) return;
-  std::printf("%-10s %s\n", label, dtls::PrintableText(value).c_str());
+  std::printf("%-10s %s\n", label, net::PrintableText(value).c_str());
 }
 
 void PrintInfo(const dtls::Connection& connection) {
@@ -137,8 +137,8 @@ void PrintInfo(const dtls::Connection& connection) {
                      : info.peer_verified    ? "yes"
                                              : "no");
   Print("ignored:", absl::StrJoin(tools::IdsOf(info.ignored_errors), ","));
-  Print("psk:", dtls::Printable(info.psk_identity));
-  Print("alpn:", dtls::Printable(info.alpn));
+  Print("psk:", net::Printable(info.psk_identity));
+  Print("alpn:", net::Printable(info.alpn));
   Print("srtp:", info.srtp_profile);
   Print("resumed:", info.resumed ? "yes" : "no");
 }

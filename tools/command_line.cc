@@ -17,7 +17,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::tools {
 namespace {
@@ -70,9 +70,9 @@ std::string AbslUnparseFlag(const RepeatedFlag& flag) {
 
 void Die(absl::string_view program, absl::string_view message, int code) {
   // Messages may have words of a peer, of a server, or of a file.
-  const std::string line = dtls::PrintableText(
+  const std::string line = net::PrintableText(
       absl::StrReplaceAll(message, {{"\n", " "}, {"\r", " "}}),
-      dtls::kMaxLineBytes);
+      net::kMaxLineBytes);
   std::fprintf(stderr, "%s: %s\n", std::string(program).c_str(), line.c_str());
   std::fflush(nullptr);
   std::_Exit(code);

@@ -21,8 +21,8 @@
 #include "cordon/dtls/control/control.h"
 #include "cordon/dtls/cookie.h"
 #include "cordon/dtls/listener.h"
-#include "cordon/dtls/printable.h"
 #include "cordon/dtls/registry.h"
+#include "cordon/net/base/printable.h"
 #include "cordon/net/base/resolve.h"
 #include "cordon/net/reactor/reactor_group.h"
 #include "cordon/net/task/status_macros.h"
@@ -154,7 +154,7 @@ std::string Describe(const dtls::Connection& connection) {
   const dtls::SessionInfo info = connection.info();
   std::vector<std::string> words = {
       connection.peer().ToString(), info.version, info.cipher,
-      connection.peer_identity().subject, dtls::Printable(info.psk_identity)};
+      connection.peer_identity().subject, net::Printable(info.psk_identity)};
   if (info.resumed) words.emplace_back("resumed");
   words.erase(std::remove(words.begin(), words.end(), ""), words.end());
   return absl::StrJoin(words, " ");
@@ -172,7 +172,7 @@ void PrintWarnings(const dtls::Connection& connection) {
 void PrintEnd(const dtls::Connection& connection, const absl::Status& status) {
   std::string end =
       status.ok() ? "closed in order"
-                  : dtls::PrintableText(status.message(), dtls::kMaxLineBytes);
+                  : net::PrintableText(status.message(), net::kMaxLineBytes);
   if (connection.state() == dtls::EngineState::kVerificationFailed) {
     absl::StrAppend(
         &end, " [",

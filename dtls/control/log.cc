@@ -8,7 +8,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::dtls::control {
 namespace {
@@ -32,7 +32,7 @@ Log::Log(Sink sink, LogLevel level)
 
 void Log::Write(LogLevel level, absl::string_view text) {
   if (level > this->level()) return;
-  sink_(level, PrintableText(text, kMaxLineBytes));
+  sink_(level, net::PrintableText(text, net::kMaxLineBytes));
 }
 
 }  // namespace cordon::dtls::control

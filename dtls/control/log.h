@@ -23,9 +23,9 @@ class Log {
   LogLevel level() const { return level_.load(std::memory_order_relaxed); }
   void set_level(LogLevel level) { level_.store(level); }
 
-  // One line, if `level` is told at all, as `PrintableText` writes it and of at
-  // most `kMaxLineBytes`: a caller cannot write a line that looks like
-  // another's.
+  // One line, if `level` is told at all, as `net::PrintableText` writes it and
+  // of at most `net::kMaxLineBytes`: a caller cannot write a line that looks
+  // like another's.
   void Write(LogLevel level, absl::string_view text);
 
  private:

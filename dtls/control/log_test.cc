@@ -4,7 +4,7 @@
 #include <utility>
 #include <vector>
 
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -82,7 +82,7 @@ TEST_F(LogTest, CharactersThatTurnOrAreCutOffAreEscaped) {
 
 TEST_F(LogTest, ALineHasAnEnd) {
   const std::string line = Told(std::string(1'000'000, 'a'));
-  EXPECT_LE(line.size(), kMaxLineBytes);
+  EXPECT_LE(line.size(), net::kMaxLineBytes);
   EXPECT_THAT(line, EndsWith("a\u2026"));
 }
 

@@ -7,7 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cordon/dtls/control/utf8.h"
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::dtls::control {
 namespace {
@@ -224,7 +224,8 @@ std::string NameOf(const SessionRow& row) {
   const PeerIdentity& identity = row.identity();
   for (const auto* names : {&identity.dns_names, &identity.uris}) {
     if (names->empty()) continue;
-    return ToUtf8(absl::string_view(names->front()).substr(0, kMaxNameBytes));
+    return ToUtf8(
+        absl::string_view(names->front()).substr(0, net::kMaxNameBytes));
   }
   return ToUtf8(identity.subject);
 }

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::dtls::control {
 namespace {
@@ -39,7 +39,7 @@ v1::SessionEvent MessageOf(const SessionFeed::Event& event) {
   if (event.row.session != nullptr) {
     *message.mutable_session() = ToProto(event.row);
   }
-  message.set_reason(PrintableText(event.reason, kMaxLineBytes));
+  message.set_reason(net::PrintableText(event.reason, net::kMaxLineBytes));
   *message.mutable_time() = ToTimestamp(event.time);
   message.set_missed(event.missed);
   return message;

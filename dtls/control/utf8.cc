@@ -2,7 +2,7 @@
 
 #include <cstddef>
 
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::dtls::control {
 
@@ -10,7 +10,7 @@ std::string ToUtf8(absl::string_view text) {
   std::string clean;
   clean.reserve(text.size());
   while (!text.empty()) {
-    const size_t size = FirstCharacter(text).size;
+    const size_t size = net::FirstCharacter(text).size;
     if (size == 0) {
       clean += '?';
       text.remove_prefix(1);

@@ -16,7 +16,7 @@
 #include "absl/strings/str_replace.h"
 #include "cordon/dtls/internal/chain_limits.h"
 #include "cordon/dtls/internal/peer_identity.h"
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::dtls::internal {
 namespace {
@@ -110,7 +110,7 @@ std::string NamesOf(const PeerIdentity& peer) {
   for (const auto* list : {&peer.dns_names, &peer.uris}) {
     for (const std::string& name : *list) {
       if (names.size() == kShown) break;
-      names.push_back(Printable(name, kMaxNameBytes));
+      names.push_back(net::Printable(name, net::kMaxNameBytes));
     }
   }
   if (names.empty()) return "it has none";
@@ -369,7 +369,7 @@ bool CompiledPolicy::AllowsPsk(absl::string_view identity) const {
 VerificationError CompiledPolicy::PskError(absl::string_view identity) {
   VerificationError error;
   error.code = VerificationErrorCode::kPskNotAllowed;
-  error.subject = Printable(identity, kMaxNameBytes);
+  error.subject = net::Printable(identity, net::kMaxNameBytes);
   error.message =
       absl::StrCat(VerificationErrorName(error.code), ": the identity \"",
                    absl::StrReplaceAll(error.subject, {{"\"", "\\\""}}),

@@ -20,7 +20,7 @@
 #include "cordon/dtls/credentials.h"
 #include "cordon/dtls/internal/peer_identity.h"
 #include "cordon/dtls/internal/peer_verifier.h"
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 #include "cordon/testing/certs/certs.h"
 #include "gtest/gtest.h"
 
@@ -312,10 +312,10 @@ TEST(CompiledPolicyTest, NamesInARefusalAreEscapedAndFew) {
       policy, Authority().Issue({.dns_names = names, .usage = "clientAuth"}));
   ASSERT_EQ(judgement.refusals.size(), 1U);
   const std::string& message = judgement.refusals.front().message;
-  EXPECT_EQ(message, PrintableText(message));
+  EXPECT_EQ(message, net::PrintableText(message));
   EXPECT_TRUE(absl::StrContains(message, "evil\\x1b[2J, n0, n1, n2 and 297"))
       << message;
-  EXPECT_LE(message.size(), 8 * kMaxNameBytes);
+  EXPECT_LE(message.size(), 8 * net::kMaxNameBytes);
 }
 
 TEST(CompiledPolicyTest, WhoHasNoNameIsAllowedByNoPattern) {

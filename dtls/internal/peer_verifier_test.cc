@@ -16,8 +16,8 @@
 #include "absl/time/time.h"
 #include "cordon/dtls/internal/peer_identity.h"
 #include "cordon/dtls/options.h"
-#include "cordon/dtls/printable.h"
 #include "cordon/dtls/verification.h"
+#include "cordon/net/base/printable.h"
 #include "cordon/testing/certs/certs.h"
 #include "cordon/testing/forged_chain/forged_chain.h"
 #include "cordon/testing/signature_checks/signature_checks.h"
@@ -308,18 +308,18 @@ TEST(PeerVerifierTest, NamesInMessagesAreEscapedAndCut) {
         Judge({Forge({.common_name = name}, "", ForgersKey(), ForgersKey())});
     ASSERT_FALSE(verdict.errors.empty());
     for (const VerificationError& error : verdict.errors) {
-      EXPECT_LE(error.subject.size(), kMaxNameBytes);
-      EXPECT_LE(error.message.size(), 4 * kMaxNameBytes);
-      EXPECT_EQ(PrintableText(error.subject), error.subject);
-      EXPECT_EQ(PrintableText(error.message), error.message);
+      EXPECT_LE(error.subject.size(), net::kMaxNameBytes);
+      EXPECT_LE(error.message.size(), 4 * net::kMaxNameBytes);
+      EXPECT_EQ(net::PrintableText(error.subject), error.subject);
+      EXPECT_EQ(net::PrintableText(error.message), error.message);
       EXPECT_TRUE(absl::StrContains(error.message, error.subject));
     }
     const PeerIdentity identity =
         IdentityOf(BuffersOf({Forge({.common_name = name}, name, ForgersKey(),
                                     ForgersKey())})
                        .get());
-    EXPECT_LE(identity.issuer.size(), kMaxNameBytes);
-    EXPECT_EQ(PrintableText(identity.issuer), identity.issuer);
+    EXPECT_LE(identity.issuer.size(), net::kMaxNameBytes);
+    EXPECT_EQ(net::PrintableText(identity.issuer), identity.issuer);
   }
 }
 

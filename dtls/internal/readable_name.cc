@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "absl/strings/string_view.h"
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::dtls::internal {
 
@@ -23,9 +23,9 @@ std::string ReadableName(X509_NAME* name) {
   const uint8_t* text = nullptr;
   size_t size = 0;
   if (BIO_mem_contents(bio.get(), &text, &size) != 1) return "";
-  return PrintableText(
+  return net::PrintableText(
       absl::string_view(reinterpret_cast<const char*>(text), size),
-      kMaxNameBytes);
+      net::kMaxNameBytes);
 }
 
 }  // namespace cordon::dtls::internal

@@ -8,8 +8,8 @@
 
 namespace cordon::dtls::internal {
 
-// "CN=device 7, O=Example", as `PrintableText` writes it, and cut after
-// `kMaxNameBytes`: the name is a stranger's.
+// "CN=device 7, O=Example", as `net::PrintableText` writes it, and cut after
+// `net::kMaxNameBytes`: the name is a stranger's.
 std::string ReadableName(X509_NAME* name);
 
 }  // namespace cordon::dtls::internal

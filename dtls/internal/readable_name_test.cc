@@ -7,7 +7,7 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 #include "gtest/gtest.h"
 
 namespace cordon::dtls::internal {
@@ -53,7 +53,7 @@ TEST(ReadableNameTest, ALongNameIsCut) {
               1);
   }
   const std::string readable = ReadableName(name.get());
-  EXPECT_LE(readable.size(), kMaxNameBytes);
+  EXPECT_LE(readable.size(), net::kMaxNameBytes);
   EXPECT_TRUE(absl::StartsWith(readable, "OU=department, OU=department, "));
   EXPECT_TRUE(absl::EndsWith(readable, "\u2026"));
 }

@@ -8,9 +8,9 @@
 namespace cordon::tools::ctl {
 namespace {
 
-using ::cordon::dtls::Character;
-using ::cordon::dtls::FirstCharacter;
-using ::cordon::dtls::IsPrintable;
+using ::cordon::net::Character;
+using ::cordon::net::FirstCharacter;
+using ::cordon::net::IsPrintable;
 
 struct Range {
   uint32_t first;

@@ -1,11 +1,11 @@
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 
 #include <string>
 
 #include "absl/strings/match.h"
 #include "gtest/gtest.h"
 
-namespace cordon::dtls {
+namespace cordon::net {
 namespace {
 
 TEST(PrintableTest, KeepsOrdinaryTextOfAnyScript) {
@@ -97,4 +97,4 @@ TEST(PrintableTest, OfALongTextOnlyTheBeginIsLookedAt) {
 }
 
 }  // namespace
-}  // namespace cordon::dtls
+}  // namespace cordon::net

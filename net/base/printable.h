@@ -1,12 +1,11 @@
 // Text that others chose (names in certificates, identities, reasons) made fit
-// for a terminal, a log or a message. All texts of this library that say what a
-// peer said are made with it, and its tools print with it, so that there is one
-// place to look at.
+// for a terminal, a log or a message. All texts of these libraries that say
+// what a peer said are made with it, and their tools print with it, so that
+// there is one place to look at.
 //
-//   LOG << dtls::Printable(connection.info().psk_identity,
-//                          dtls::kMaxNameBytes);
-#ifndef CORDON_DTLS_PRINTABLE_H_
-#define CORDON_DTLS_PRINTABLE_H_
+//   LOG << net::Printable(connection.info().psk_identity, net::kMaxNameBytes);
+#ifndef CORDON_NET_BASE_PRINTABLE_H_
+#define CORDON_NET_BASE_PRINTABLE_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -14,9 +13,9 @@
 
 #include "absl/strings/string_view.h"
 
-namespace cordon::dtls {
+namespace cordon::net {
 
-// The most that a text of the library has of one name, in bytes.
+// The most that a text has of one name, in bytes.
 inline constexpr size_t kMaxNameBytes = 256;
 // The most that a line of a log has, in bytes.
 inline constexpr size_t kMaxLineBytes = 4096;
@@ -48,6 +47,6 @@ Character FirstCharacter(absl::string_view text);
 // Whether `Printable` leaves the character as it is (but for the backslash).
 bool IsPrintable(uint32_t code_point);
 
-}  // namespace cordon::dtls
+}  // namespace cordon::net
 
-#endif  // CORDON_DTLS_PRINTABLE_H_
+#endif  // CORDON_NET_BASE_PRINTABLE_H_

@@ -1,4 +1,4 @@
-#include "cordon/dtls/printable.h"
+#include "cordon/net/base/printable.h"
 
 #include <algorithm>
 #include <iterator>
@@ -6,7 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 
-namespace cordon::dtls {
+namespace cordon::net {
 namespace {
 
 struct Range {
@@ -120,4 +120,4 @@ std::string PrintableText(absl::string_view text, size_t max_bytes) {
   return MakePrintable(text, /*double_backslashes=*/false, max_bytes);
 }
 
-}  // namespace cordon::dtls
+}  // namespace cordon::net
