@@ -121,9 +121,8 @@ struct PeerIdentity {
   // Of its own certificate: readable names, which are printable and cut (see
   // `net::kMaxNameBytes`); the subject alternative names as they are; and the
   // serial number and the SHA-256 fingerprints of the certificate and of its
-  // public key, in lower-case hexadecimal. Of a certificate that is beyond a
-  // limit
-  // (`CertificateLimits`) only its fingerprint is known.
+  // public key, in lower-case hexadecimal. Of a certificate that is beyond one
+  // of the `CertificateLimits` only its fingerprint is known.
   std::string subject = {};
   std::string issuer = {};
   std::vector<std::string> dns_names = {};
