@@ -46,6 +46,9 @@ class ClientCore final : public internal::SessionOwner,
   void OnSocketError(const absl::Status& status) override {
     if (session_ != nullptr) session_->OnRefused(status);
   }
+  void OnSocketFailed(const absl::Status& status) override {
+    if (session_ != nullptr) session_->OnSocketFailed(status);
+  }
   void OnPathMtuChanged(size_t mtu) override {
     if (session_ != nullptr) session_->engine().SetPathMtu(mtu);
   }

@@ -85,8 +85,10 @@ net::Task<absl::Status> Connection::SendEncrypted(
 
 net::Task<absl::Status> Connection::SendBatch(
     absl::Span<const absl::Span<const uint8_t>> messages) {
+  // Also while the connection is moved, or destroyed, which `Send` reports.
+  internal::Session& session = *session_;
   for (absl::Span<const uint8_t> message : messages) {
-    absl::Status status = co_await session_->Send(message);
+    absl::Status status = co_await session.Send(message);
     if (!status.ok()) co_return status;
   }
   co_return absl::OkStatus();

@@ -48,8 +48,8 @@ class Session;
 
 // A move-only handle: the session lives as long as its handle. Destroying it
 // sends close_notify, if there is somebody to tell, and frees everything; it
-// never blocks. Belongs to its reactor's thread. The tasks that it returns must
-// not outlive it.
+// never blocks. Belongs to its reactor's thread. Tasks that it returned and
+// that wait when it is destroyed end with kFailedPrecondition.
 class Connection {
  public:
   explicit Connection(std::unique_ptr<internal::Session> session);
@@ -113,8 +113,9 @@ class Connection {
   net::Task<absl::StatusOr<size_t>> RecvBatch(absl::Span<Message> messages);
 
   // Sends one message, of at most `MaxMessageSize()` bytes, as one record.
-  // Suspends only while the network takes nothing; OK means that the record is
-  // on its way, as far as UDP goes. `message` may be freed when it returns.
+  // Suspends while the network takes nothing, and until the next turn of the
+  // loop when there was enough for this one; OK means that the record is on its
+  // way, as far as UDP goes. `message` may be freed when it returns.
   // kInvalidArgument: too large; kFailedPrecondition: not established, or
   // closed; kResourceExhausted: the session has ended because its key may
   // encrypt no more, see `Engine::Send`. Stop: kCancelled, not sent.

@@ -67,6 +67,11 @@ absl::Status Context::RotateTicketKeys(absl::string_view secret) const {
   return absl::OkStatus();
 }
 
+SessionIdStatistics Context::session_ids() const {
+  const internal::SessionIdCache* cache = state_->session_id_cache();
+  return cache == nullptr ? SessionIdStatistics() : cache->statistics();
+}
+
 bool Context::is_server() const { return state_->is_server(); }
 
 const SessionOptions& Context::session() const { return state_->session(); }

@@ -52,6 +52,10 @@ class Context {
   // tickets.
   absl::Status RotateTicketKeys(absl::string_view secret = "") const;
 
+  // A server's: what is kept to resume sessions by their ids, for all listeners
+  // of this context together.
+  SessionIdStatistics session_ids() const;
+
   bool is_server() const;
   const SessionOptions& session() const;
 

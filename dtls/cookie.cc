@@ -6,6 +6,7 @@
 #include <openssl/rand.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <utility>
 
@@ -20,16 +21,24 @@ namespace {
 using internal::ClientHelloView;
 
 // A cookie: the period that its key is made for (the low 7 bits of its number),
-// the time in seconds (the low 24 bits), a MAC over what binds it to the peer,
-// and a MAC over the same and the cipher suites. 32 bytes are what all clients
-// take.
-constexpr size_t kHeaderBytes = 4;
-constexpr size_t kMacBytes = 16;
-constexpr size_t kSuitesMacBytes = 12;
+// the wall-clock time in seconds (the low 24 bits), the steady time in
+// microseconds (the low 40 bits, 12 days), a MAC over what binds it to the
+// peer, and a MAC over the same and the cipher suites. 32 bytes are what all
+// clients take. The steady time is not for other machines: it tells which of
+// two cookies of this process is the newer one, and how old a cookie is after
+// the machine's clock was set.
+constexpr size_t kHeaderBytes = 9;
+constexpr size_t kMacBytes = 14;
+constexpr size_t kSuitesMacBytes = 9;
 static_assert(kHeaderBytes + kMacBytes + kSuitesMacBytes ==
               CookieExchange::kCookieBytes);
 
 constexpr uint32_t kTimeMask = 0xffffff;
+constexpr uint64_t kSteadyMask = (uint64_t{1} << 40) - 1;
+constexpr absl::Duration kMaxAhead = absl::Seconds(1);
+// A difference between the clocks that has changed by more than this was set,
+// and did not come from reading them one after the other.
+constexpr absl::Duration kClockWasSet = absl::Seconds(1);
 // How far the clocks of machines with the same secret may be apart.
 constexpr uint32_t kMaxSkewSeconds = 60;
 // The first byte's highest bit: the cipher suites were seen.
@@ -38,6 +47,23 @@ constexpr uint8_t kPeriodMask = 0x7f;
 
 uint32_t SecondsOf(absl::Time time) {
   return static_cast<uint32_t>(absl::ToUnixSeconds(time)) & kTimeMask;
+}
+
+uint64_t MicrosOf(absl::Time time) {
+  return static_cast<uint64_t>(absl::ToUnixMicros(time));
+}
+
+uint64_t ReadNumber(absl::Span<const uint8_t> bytes) {
+  uint64_t number = 0;
+  for (const uint8_t byte : bytes) number = number << 8 | byte;
+  return number;
+}
+
+void WriteNumber(uint64_t number, absl::Span<uint8_t> bytes) {
+  for (auto byte = bytes.rbegin(); byte != bytes.rend(); ++byte) {
+    *byte = static_cast<uint8_t>(number);
+    number >>= 8;
+  }
 }
 
 using Digest = std::array<uint8_t, EVP_MAX_MD_SIZE>;
@@ -165,7 +191,8 @@ class CookieExchange::Key {
 };
 
 // A secret, and the keys of the present period, of the one before, and of the
-// one after: the clocks of two machines differ.
+// one after, because the clocks of two machines differ; and that of the period
+// in which the machine's clock was set to another.
 class CookieExchange::Secret {
  public:
   Secret(const CookieParameters& parameters, absl::Duration rotation)
@@ -180,13 +207,26 @@ class CookieExchange::Secret {
     Update(now);
     return keys_[0];
   }
-  // The key that a cookie of this period was made with, or null.
-  Key* Find(uint8_t period, absl::Time now) {
+  // Whether `claimed` is the cookie that this hello got. Writes into `room`.
+  bool Made(const ClientHelloView& hello, const net::Endpoint& peer,
+            absl::Span<const uint8_t> claimed, absl::Time now, Cookie* room) {
     Update(now);
+    std::copy_n(claimed.begin(), kHeaderBytes, room->begin());
+    // Where one of the two hellos does not show its suites, only the first MAC
+    // can be compared.
+    const bool suites =
+        (claimed[0] & kSuitesSeen) != 0 && !hello.cipher_suites.empty();
+    const size_t compared =
+        suites ? claimed.size() : claimed.size() - kSuitesMacBytes;
     for (Key& key : keys_) {
-      if (key.valid() && (key.period() & kPeriodMask) == period) return &key;
+      if (key.valid() &&
+          (key.period() & kPeriodMask) == (claimed[0] & kPeriodMask) &&
+          key.Compute(hello, peer, room) &&
+          CRYPTO_memcmp(room->data(), claimed.data(), compared) == 0) {
+        return true;
+      }
     }
-    return nullptr;
+    return false;
   }
 
  private:
@@ -195,6 +235,9 @@ class CookieExchange::Secret {
         absl::ToUnixSeconds(now) /
         std::max<int64_t>(1, absl::ToInt64Seconds(rotation_));
     if (keys_[0].valid() && keys_[0].period() == period) return;
+    if (keys_[0].valid() && std::abs(keys_[0].period() - period) > 1) {
+      keys_[3].Derive(secret_, digest_, keys_[0].period());
+    }
     keys_[0].Derive(secret_, digest_, period);
     keys_[1].Derive(secret_, digest_, period - 1);
     keys_[2].Derive(secret_, digest_, period + 1);
@@ -203,7 +246,7 @@ class CookieExchange::Secret {
   std::string secret_;
   const EVP_MD* const digest_;
   const absl::Duration rotation_;
-  std::array<Key, 3> keys_;
+  std::array<Key, 4> keys_;
 };
 
 absl::StatusOr<CookieExchange> CookieExchange::Create(
@@ -254,9 +297,38 @@ void CookieExchange::RotateSecret() {
   OPENSSL_cleanse(secret.data(), secret.size());
 }
 
+void CookieExchange::NoteClock(const Moment& now) {
+  const absl::Duration ahead = now.wall - now.steady;
+  if (!wall_ahead_.has_value()) {
+    wall_ahead_ = ahead;
+  } else if (absl::AbsDuration(ahead - *wall_ahead_) > kClockWasSet) {
+    wall_ahead_ = ahead;
+    set_at_ = now.steady;
+  }
+}
+
+std::optional<absl::Duration> CookieExchange::AgeOf(uint32_t wall_seconds,
+                                                    uint64_t steady_micros,
+                                                    const Moment& now) const {
+  const uint32_t seconds = (SecondsOf(now.wall) - wall_seconds) & kTimeMask;
+  // From the future of another machine, a little.
+  const absl::Duration by_wall =
+      absl::Seconds(seconds > kTimeMask - kMaxSkewSeconds ? 0 : seconds);
+  // Cookies that were made in the same microsecond are told apart by numbers
+  // that run ahead of the time. What is farther ahead is another process's.
+  const int64_t micros = static_cast<int64_t>(
+      (MicrosOf(now.steady + kMaxAhead) - steady_micros) & kSteadyMask);
+  const absl::Duration by_steady = absl::Microseconds(micros) - kMaxAhead;
+  const bool ours = by_steady <= options_.lifetime;
+  if (by_wall <= options_.lifetime) return ours ? by_steady : by_wall;
+  const bool made_before = now.steady - by_steady <= set_at_;
+  if (ours && made_before) return by_steady;
+  return std::nullopt;
+}
+
 CookieExchange::Result CookieExchange::Process(
     absl::Span<const uint8_t> datagram, const net::Endpoint& peer,
-    absl::Time now, std::array<uint8_t, kReplyBytes>& reply) {
+    const Moment& now, std::array<uint8_t, kReplyBytes>& reply) {
   ClientHelloView hello;
   Result result;
   if (datagram.empty() || !peer.is_answerable()) {
@@ -270,36 +342,21 @@ CookieExchange::Result CookieExchange::Process(
     ++statistics_.dropped_malformed;
     return result;
   }
+  NoteClock(now);
+  Cookie cookie;
   if (hello.cookie.size() == kCookieBytes) {
-    Cookie expected;
-    std::copy_n(hello.cookie.begin(), kHeaderBytes, expected.begin());
-    const uint32_t made =
-        uint32_t{expected[1]} << 16 | uint32_t{expected[2]} << 8 | expected[3];
-    const uint32_t seconds = (SecondsOf(now) - made) & kTimeMask;
-    // From the future of another machine, a little.
-    const absl::Duration age =
-        absl::Seconds(seconds > kTimeMask - kMaxSkewSeconds ? 0 : seconds);
-    bool genuine = false;
-    for (Secret* secret : {current_.get(), previous_.get()}) {
-      Key* key = secret == nullptr
-                     ? nullptr
-                     : secret->Find(expected[0] & kPeriodMask, now);
-      if (genuine || key == nullptr || !key->Compute(hello, peer, &expected)) {
-        continue;
-      }
-      // Where one of the two hellos does not show its suites, only the first
-      // MAC can be compared.
-      const bool suites =
-          (expected[0] & kSuitesSeen) != 0 && !hello.cipher_suites.empty();
-      const size_t compared =
-          suites ? kCookieBytes : kCookieBytes - kSuitesMacBytes;
-      genuine =
-          CRYPTO_memcmp(expected.data(), hello.cookie.data(), compared) == 0;
-    }
-    if (genuine && age <= options_.lifetime) {
+    const bool genuine =
+        current_->Made(hello, peer, hello.cookie, now.wall, &cookie) ||
+        (previous_ != nullptr &&
+         previous_->Made(hello, peer, hello.cookie, now.wall, &cookie));
+    const std::optional<absl::Duration> age =
+        AgeOf(static_cast<uint32_t>(ReadNumber(hello.cookie.subspan(1, 3))),
+              ReadNumber(hello.cookie.subspan(4, 5)), now);
+    if (genuine && age.has_value()) {
       ++statistics_.accepted;
       result.verdict = CookieVerdict::kVerified;
       result.record_sequence = hello.record_sequence;
+      result.made = absl::FromUnixMicros(absl::ToUnixMicros(now.steady)) - *age;
       return result;
     }
     ++(genuine ? statistics_.rejected_expired : statistics_.rejected_invalid);
@@ -311,14 +368,13 @@ CookieExchange::Result CookieExchange::Process(
     ++statistics_.dropped_too_small;
     return result;
   }
-  Cookie cookie;
-  const uint32_t seconds = SecondsOf(now);
-  Key& key = current_->Current(now);
+  Key& key = current_->Current(now.wall);
   cookie[0] = static_cast<uint8_t>(key.period() & kPeriodMask) |
               (hello.cipher_suites.empty() ? uint8_t{0} : kSuitesSeen);
-  cookie[1] = static_cast<uint8_t>(seconds >> 16);
-  cookie[2] = static_cast<uint8_t>(seconds >> 8);
-  cookie[3] = static_cast<uint8_t>(seconds);
+  WriteNumber(SecondsOf(now.wall), absl::MakeSpan(cookie).subspan(1, 3));
+  last_made_ = std::max(last_made_ + 1, absl::ToUnixMicros(now.steady));
+  WriteNumber(static_cast<uint64_t>(last_made_),
+              absl::MakeSpan(cookie).subspan(4, 5));
   if (!key.valid() || !key.Compute(hello, peer, &cookie)) return result;
 
   // The record has the number of the hello's record, the message is the first,

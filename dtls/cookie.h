@@ -31,6 +31,12 @@
 // clock is right to a minute. All exchanges that were given no secret share one
 // that the process has drawn (as QDtlsClientVerifier's do).
 //
+// A cookie carries wall-clock time, for other machines. When the machine's
+// clock is set, the cookies that this process made before stay good for their
+// lifetime, as its steady clock measures it. Of another machine, those cookies
+// are good whose time is right by the clock as it is now. After the clock was
+// set back, what had expired in the time that comes again is good again.
+//
 // `Listener` does all this by itself.
 #ifndef CORDON_DTLS_COOKIE_H_
 #define CORDON_DTLS_COOKIE_H_
@@ -47,6 +53,7 @@
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "absl/types/span.h"
+#include "cordon/dtls/moment.h"
 #include "cordon/net/base/endpoint.h"
 
 namespace cordon::dtls {
@@ -103,6 +110,11 @@ class CookieExchange {
     CookieVerdict verdict = CookieVerdict::kDropped;
     // For `kVerified`: the number of the record that the hello came in.
     uint64_t record_sequence = 0;
+    // For `kVerified`: when the cookie was made, in steady time. Of two hellos
+    // of one peer that with the later time is the newer one: no two cookies of
+    // one exchange have the same. Of another process's cookie it is known to a
+    // minute only.
+    absl::Time made = absl::InfinitePast();
     // For `kInvalidArgument`: what is wrong.
     absl::string_view why = {};
   };
@@ -116,7 +128,12 @@ class CookieExchange {
   // Judges the first datagram of a peer: a whole ClientHello, or the first
   // fragment of one. For `kReply` the HelloVerifyRequest is written to `reply`.
   Result Process(absl::Span<const uint8_t> datagram, const net::Endpoint& peer,
-                 absl::Time now, std::array<uint8_t, kReplyBytes>& reply);
+                 const Moment& now, std::array<uint8_t, kReplyBytes>& reply);
+  // For programs with one clock, the machine's, that is never set.
+  Result Process(absl::Span<const uint8_t> datagram, const net::Endpoint& peer,
+                 absl::Time now, std::array<uint8_t, kReplyBytes>& reply) {
+    return Process(datagram, peer, Moment{.steady = now, .wall = now}, reply);
+  }
 
   // From now on other parameters. Cookies that were made with those before stay
   // good for their lifetime. kInvalidArgument: the secret is too short, and
@@ -133,11 +150,23 @@ class CookieExchange {
   class Key;
   class Secret;
   explicit CookieExchange(const CookieOptions& options);
+  // Sees whether the machine's clock was set since the last call.
+  void NoteClock(const Moment& now);
+  // Of a cookie with these times, whoever made it. Nothing: it has expired.
+  std::optional<absl::Duration> AgeOf(uint32_t wall_seconds,
+                                      uint64_t steady_micros,
+                                      const Moment& now) const;
 
   CookieOptions options_;
   std::unique_ptr<Secret> current_;
   // As it was before `SetParameters`.
   std::unique_ptr<Secret> previous_;
+  // How far the machine's clock is ahead of the steady one, and when, in steady
+  // time, it was set last.
+  std::optional<absl::Duration> wall_ahead_;
+  absl::Time set_at_ = absl::InfinitePast();
+  // The steady time in the last cookie, in microseconds.
+  int64_t last_made_ = 0;
   CookieStatistics statistics_;
 };
 

@@ -181,6 +181,118 @@ TEST_F(CookieTest, Expires) {
   EXPECT_EQ(exchange_.statistics().rejected_expired, 1U);
 }
 
+// The machine's clock is set: by a little, by more than a cookie lives, by more
+// than a key is used.
+class SetClockTest : public CookieTest {
+ protected:
+  static Moment At(absl::Duration since, absl::Duration ahead) {
+    return {.steady = kNow + since, .wall = kNow + since + ahead};
+  }
+  CookieExchange::Result ProcessAt(const Moment& at) {
+    return exchange_.Process(hello_.Encode(), kPeer, at, reply_);
+  }
+  void TakeCookie(const Moment& at) {
+    hello_.cookie = {};
+    EXPECT_EQ(ProcessAt(at).verdict, CookieVerdict::kReply);
+    hello_.cookie = {reply_.end() - CookieExchange::kCookieBytes, reply_.end()};
+  }
+
+  const std::vector<absl::Duration> kSteps = {
+      absl::Seconds(2),  -absl::Seconds(2), absl::Minutes(3), -absl::Minutes(3),
+      absl::Hours(1),    -absl::Hours(1),   absl::Hours(5),   -absl::Hours(5),
+      absl::Hours(9999), -absl::Hours(9999)};
+  Hello hello_;
+};
+
+TEST_F(SetClockTest, CookiesFromBeforeLiveOnAsLongAsTheyShould) {
+  for (const absl::Duration step : kSteps) {
+    exchange_ = *CookieExchange::Create({});
+    TakeCookie(At(absl::ZeroDuration(), absl::ZeroDuration()));
+    for (const absl::Duration since :
+         {absl::Seconds(1), absl::Seconds(60), absl::Seconds(120)}) {
+      const CookieExchange::Result result = ProcessAt(At(since, step));
+      EXPECT_EQ(result.verdict, CookieVerdict::kVerified) << step << since;
+      EXPECT_EQ(result.made, kNow) << step << since;
+    }
+    // Later by the wall clock as well, if not at once.
+    EXPECT_EQ(ProcessAt(At(absl::Seconds(121) + absl::AbsDuration(step), step))
+                  .verdict,
+              CookieVerdict::kReply)
+        << step;
+  }
+}
+
+TEST_F(SetClockTest, CookiesFromAfterwardsAreGoodToo) {
+  for (const absl::Duration step : kSteps) {
+    exchange_ = *CookieExchange::Create({});
+    TakeCookie(At(absl::ZeroDuration(), absl::ZeroDuration()));
+    TakeCookie(At(absl::Seconds(1), step));
+    EXPECT_EQ(ProcessAt(At(absl::Seconds(120), step)).verdict,
+              CookieVerdict::kVerified)
+        << step;
+    EXPECT_EQ(ProcessAt(At(absl::Seconds(130), step)).verdict,
+              CookieVerdict::kReply)
+        << step;
+  }
+}
+
+// What a clock says that was never set is not enough for a cookie that has
+// expired by the other.
+TEST_F(SetClockTest, WithoutAStepTheWallClockDecides) {
+  TakeCookie(At(absl::ZeroDuration(), absl::ZeroDuration()));
+  EXPECT_EQ(ProcessAt(At(absl::Seconds(121), absl::ZeroDuration())).verdict,
+            CookieVerdict::kReply);
+  EXPECT_EQ(exchange_.statistics().rejected_expired, 1U);
+}
+
+// Two processes that began at other times, one of which before its machine's
+// clock was set: what they have in common is the secret and the wall clock.
+TEST_F(SetClockTest, MachinesTakeEachOthersCookiesByTheWallClock) {
+  for (const absl::Duration step : kSteps) {
+    CookieExchange other = *CookieExchange::Create({});
+    TakeCookie(At(absl::ZeroDuration(), absl::ZeroDuration()));
+    TakeCookie(At(absl::Seconds(10), step));
+    // Its steady clock has nothing to do with ours.
+    const absl::Time wall = kNow + step;
+    Reply reply;
+    const auto there = [&](absl::Duration since) {
+      return other
+          .Process(
+              hello_.Encode(), kPeer,
+              Moment{.steady = absl::UnixEpoch() + since, .wall = wall + since},
+              reply)
+          .verdict;
+    };
+    EXPECT_EQ(there(absl::Seconds(11)), CookieVerdict::kVerified) << step;
+    EXPECT_EQ(there(absl::Seconds(130)), CookieVerdict::kVerified) << step;
+    EXPECT_EQ(there(absl::Seconds(132)), CookieVerdict::kReply) << step;
+  }
+}
+
+TEST_F(SetClockTest, TheNewerOfTwoCookiesIsKnown) {
+  for (const absl::Duration step : kSteps) {
+    exchange_ = *CookieExchange::Create({});
+    std::vector<Bytes> cookies;
+    // Three at once, before and after.
+    for (int i = 0; i < 6; ++i) {
+      TakeCookie(i < 3 ? At(absl::ZeroDuration(), absl::ZeroDuration())
+                       : At(absl::Seconds(1), step));
+      cookies.push_back(hello_.cookie);
+    }
+    absl::Time before = absl::InfinitePast();
+    for (const Bytes& cookie : cookies) {
+      hello_.cookie = cookie;
+      const CookieExchange::Result result =
+          ProcessAt(At(absl::Seconds(2), step));
+      EXPECT_EQ(result.verdict, CookieVerdict::kVerified);
+      EXPECT_GT(result.made, before);
+      before = result.made;
+      // Whenever it is asked.
+      EXPECT_EQ(ProcessAt(At(absl::Seconds(50), step)).made, result.made);
+    }
+  }
+}
+
 // ACCEPTANCE: HA3, QB1
 TEST_F(CookieTest, OutlivesOneRotationOfTheSecretButNotTwo) {
   Hello hello;

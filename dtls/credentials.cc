@@ -1,13 +1,14 @@
 #include "cordon/dtls/credentials.h"
 
+#include <openssl/asn1.h>
 #include <openssl/bio.h>
 #include <openssl/bytestring.h>
-#include <openssl/digest.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/mem.h>
 #include <openssl/pem.h>
 #include <openssl/pkcs8.h>
+#include <openssl/sha.h>
 #include <openssl/stack.h>
 #include <openssl/x509.h>
 
@@ -27,6 +28,7 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "cordon/dtls/internal/readable_name.h"
 
 namespace cordon::dtls {
 namespace {
@@ -117,6 +119,33 @@ std::string CertificatesIn(const std::string& text) {
   }
   bssl::UniquePtr<X509> certificate = CertificateFromDer(text);
   return certificate == nullptr ? "" : PemOf(certificate.get());
+}
+
+absl::StatusOr<bssl::UniquePtr<X509>> OneCertificate(absl::string_view text) {
+  bssl::UniquePtr<X509> certificate;
+  if (HasPem(text)) {
+    bssl::UniquePtr<BIO> bio = Reader(text);
+    certificate.reset(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  } else {
+    certificate = CertificateFromDer(text);
+  }
+  ERR_clear_error();
+  if (certificate != nullptr) return certificate;
+  return absl::InvalidArgumentError(
+      "no certificate in PEM or DER form: it has no fingerprint");
+}
+
+// SHA-256 in hexadecimal of what was allocated at `der`, and frees it.
+absl::StatusOr<std::string> DigestOf(uint8_t* der, int size) {
+  if (size < 0) {
+    ERR_clear_error();
+    return absl::ResourceExhaustedError("out of memory");
+  }
+  bssl::UniquePtr<uint8_t> owner(der);
+  std::array<uint8_t, SHA256_DIGEST_LENGTH> digest;
+  SHA256(der, static_cast<size_t>(size), digest.data());
+  return absl::BytesToHexString(
+      {reinterpret_cast<const char*>(digest.data()), digest.size()});
 }
 
 }  // namespace
@@ -262,24 +291,30 @@ absl::StatusOr<std::string> LoadCrls(absl::string_view path) {
 }
 
 absl::StatusOr<std::string> FingerprintOf(absl::string_view certificate) {
-  bssl::UniquePtr<X509> x509;
-  if (HasPem(certificate)) {
-    bssl::UniquePtr<BIO> bio = Reader(certificate);
-    if (bio == nullptr) return absl::ResourceExhaustedError("out of memory");
-    x509.reset(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
-  } else {
-    x509 = CertificateFromDer(certificate);
-  }
-  ERR_clear_error();
-  std::array<uint8_t, EVP_MAX_MD_SIZE> digest;
-  unsigned size = 0;
-  if (x509 == nullptr ||
-      X509_digest(x509.get(), EVP_sha256(), digest.data(), &size) != 1) {
-    return absl::InvalidArgumentError(
-        "no certificate in PEM or DER form: it has no fingerprint");
-  }
-  return absl::BytesToHexString(
-      {reinterpret_cast<const char*>(digest.data()), size});
+  absl::StatusOr<bssl::UniquePtr<X509>> x509 = OneCertificate(certificate);
+  if (!x509.ok()) return x509.status();
+  uint8_t* der = nullptr;
+  const int size = i2d_X509(x509->get(), &der);
+  return DigestOf(der, size);
+}
+
+absl::StatusOr<std::string> SpkiFingerprintOf(absl::string_view certificate) {
+  absl::StatusOr<bssl::UniquePtr<X509>> x509 = OneCertificate(certificate);
+  if (!x509.ok()) return x509.status();
+  uint8_t* der = nullptr;
+  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(x509->get()), &der);
+  return DigestOf(der, size);
+}
+
+absl::StatusOr<std::string> IssuerAndSerialOf(absl::string_view certificate) {
+  absl::StatusOr<bssl::UniquePtr<X509>> x509 = OneCertificate(certificate);
+  if (!x509.ok()) return x509.status();
+  const ASN1_INTEGER* serial = X509_get0_serialNumber(x509->get());
+  return absl::StrCat(
+      absl::BytesToHexString(
+          {reinterpret_cast<const char*>(ASN1_STRING_get0_data(serial)),
+           static_cast<size_t>(ASN1_STRING_length(serial))}),
+      "@", internal::ReadableName(X509_get_issuer_name(x509->get())));
 }
 
 absl::StatusOr<PreSharedKey> ParsePreSharedKey(absl::string_view text) {

@@ -70,6 +70,10 @@ absl::StatusOr<std::string> LoadCrls(absl::string_view path);
 // The SHA-256 fingerprint of a certificate in PEM or DER form, in lower-case
 // hexadecimal, as block lists have it.
 absl::StatusOr<std::string> FingerprintOf(absl::string_view certificate);
+// That of its SubjectPublicKeyInfo, as pins have it.
+absl::StatusOr<std::string> SpkiFingerprintOf(absl::string_view certificate);
+// "SERIAL@ISSUER", as block lists have it behind "serial:".
+absl::StatusOr<std::string> IssuerAndSerialOf(absl::string_view certificate);
 
 // A key that both sides know (RFC 4279).
 struct PreSharedKey {

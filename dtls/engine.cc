@@ -30,8 +30,8 @@ void ClearErrors() {
 
 }  // namespace
 
-Engine::Call::Call(EngineOutput** slot, EngineOutput& output, absl::Time now)
-    : time_(now), slot_(slot) {
+Engine::Call::Call(Engine& engine, EngineOutput& output)
+    : clock_(*engine.context_.state()), slot_(&engine.output_) {
   *slot_ = &output;
   ClearErrors();
 }
@@ -59,14 +59,7 @@ Engine::Engine(const Context& context, const EngineOptions& options)
 
 Engine::~Engine() = default;
 
-void Engine::ForgetSession() {
-  notes_.Reset();
-  ResetIgnored();
-  state_ = EngineState::kNotStarted;
-  error_ = absl::OkStatus();
-  handshake_deadline_ = absl::InfiniteFuture();
-  timer_.Reset();
-  allowance_.reset();
+void Engine::ForgetAttempt() {
   verdict_wanted_ = false;
   wanted_psk_.reset();
   psk_looked_up_ = false;
@@ -74,11 +67,38 @@ void Engine::ForgetSession() {
   finished_ = false;
   held_.Clear();
   early_.Clear();
-  usage_ = internal::KeyUsage();
-  filter_.reset();
   waiting_.reset();
+  cookie_request_.clear();
+  second_hello_record_ = 0;
+  cookie_refused_ = false;
+  went_back_ = false;
+  ForgetAlert();
+}
+
+void Engine::ForgetSession() {
+  notes_.Reset();
+  ResetIgnored();
+  ForgetAttempt();
+  state_ = EngineState::kNotStarted;
+  error_ = absl::OkStatus();
+  handshake_deadline_ = absl::InfiniteFuture();
+  timer_.Reset();
+  allowance_.reset();
+  filter_.reset();
   first_hello_ = {};
   new_beginnings_ = 0;
+}
+
+void Engine::StopHandshake() {
+  handshake_deadline_ = absl::InfiniteFuture();
+  timer_.Stop();
+  allowance_.reset();
+  verdict_wanted_ = false;
+  wanted_psk_.reset();
+  held_.Clear();
+  early_.Clear();
+  filter_.reset();
+  waiting_.reset();
   ForgetAlert();
 }
 
@@ -137,7 +157,7 @@ void Engine::SendDatagram(absl::Span<const uint8_t> datagram) {
 
 void Engine::Start(absl::Time now, EngineOutput& output) {
   if (state_ != EngineState::kNotStarted) return;
-  Call call(&output_, output, now);
+  Call call(*this, output);
   state_ = EngineState::kHandshaking;
   started_ = now;
   handshake_deadline_ = now + session_options().handshake_deadline;
@@ -152,6 +172,7 @@ void Engine::Start(absl::Time now, EngineOutput& output) {
 
 void Engine::Drive(absl::Time now) {
   const int result = SSL_do_handshake(ssl_.get());
+  NoteReceived();
   if (result == 1) {
     OnFinished(now);
     return;
@@ -176,7 +197,7 @@ void Engine::OnFinished(absl::Time now) {
     if (SSL_get0_peer_certificates(ssl_.get()) != nullptr) {
       internal::JudgePeer(ssl_.get(), &notes_);
     } else if (SSL_get_psk_identity(ssl_.get()) != nullptr) {
-      JudgeResumedPsk();
+      if (JudgeResumedPsk()) return;
     } else if (notes_.mode == PeerVerification::kVerify && RefusesAnonymous()) {
       return;
     }
@@ -231,6 +252,7 @@ void Engine::Read() {
     ERR_clear_error();
     const int result =
         SSL_read(ssl_.get(), buffer.data(), static_cast<int>(buffer.size()));
+    NoteReceived();
     if (result > 0) {
       Deliver({buffer.data(), static_cast<size_t>(result)});
       continue;
@@ -258,16 +280,7 @@ void Engine::Deliver(absl::Span<const uint8_t> message) {
 void Engine::Fail(absl::Status status) {
   state_ = EngineState::kFailed;
   error_ = std::move(status);
-  handshake_deadline_ = absl::InfiniteFuture();
-  timer_.Stop();
-  allowance_.reset();
-  verdict_wanted_ = false;
-  wanted_psk_.reset();
-  held_.Clear();
-  early_.Clear();
-  filter_.reset();
-  waiting_.reset();
-  ForgetAlert();
+  StopHandshake();
 }
 
 void Engine::UpdateTimer(absl::Time now, uint64_t datagrams_before) {
@@ -292,11 +305,6 @@ void Engine::BeginHandshake(absl::Time now) {
           ? 0
           : SSL_get_max_cert_list(ssl_.get()),
       kept_);
-  waiting_.reset();
-  ForgetAlert();
-  cookie_request_.clear();
-  cookie_refused_ = false;
-  went_back_ = false;
   if (context_.is_server()) return;
   Drive(now);
   first_hello_ = internal::LastHello(ssl_.get());
@@ -309,7 +317,7 @@ absl::Time Engine::NextDeadline() const {
 }
 
 void Engine::OnTimeout(absl::Time now, EngineOutput& output) {
-  Call call(&output_, output, now);
+  Call call(*this, output);
   // What else ends the handshake is explained by the alert.
   if (alert_ >= 0 && !resting() &&
       (now >= std::min(alert_deadline_, handshake_deadline_) ||
@@ -364,8 +372,8 @@ void Engine::OnTimeout(absl::Time now, EngineOutput& output) {
   if (!resting() && timer_.repetitions() % 2 == 1) BackOffMtu();
   // BoringSSL doubles its own timer without our bound: let it believe that its
   // time has come.
-  const internal::ScopedTime expiry(now + absl::Seconds(left.tv_sec) +
-                                    absl::Microseconds(left.tv_usec));
+  const internal::ScopedWallClock expiry(*context_.state(),
+                                         absl::DurationFromTimeval(left));
   const int result = DTLSv1_handle_timeout(ssl_.get());
   if (result < 0) {
     Fail(FailureStatus());
@@ -414,8 +422,8 @@ absl::Status Engine::Send(absl::Span<const uint8_t> message,
   return absl::OkStatus();
 }
 
-void Engine::Close(absl::Time now, EngineOutput& output) {
-  Call call(&output_, output, now);
+void Engine::Close(absl::Time, EngineOutput& output) {
+  Call call(*this, output);
   switch (state_) {
     case EngineState::kConnected:
     case EngineState::kPeerClosed:
@@ -431,25 +439,16 @@ void Engine::Close(absl::Time now, EngineOutput& output) {
       break;
   }
   if (state_ != EngineState::kFailed) state_ = EngineState::kClosed;
-  handshake_deadline_ = absl::InfiniteFuture();
-  timer_.Stop();
-  allowance_.reset();
-  verdict_wanted_ = false;
-  wanted_psk_.reset();
-  held_.Clear();
-  early_.Clear();
-  filter_.reset();
-  waiting_.reset();
-  ForgetAlert();
+  StopHandshake();
 }
 
-void Engine::Terminate(absl::Status status, uint8_t alert, absl::Time now,
+void Engine::Terminate(absl::Status status, uint8_t alert, absl::Time,
                        EngineOutput& output) {
   if (state_ == EngineState::kFailed || state_ == EngineState::kClosed ||
       state_ == EngineState::kNotStarted) {
     return;
   }
-  Call call(&output_, output, now);
+  Call call(*this, output);
   End(std::move(status), alert);
 }
 

@@ -42,6 +42,7 @@
 #include "cordon/dtls/internal/key_usage.h"
 #include "cordon/dtls/internal/memory_budget.h"
 #include "cordon/dtls/internal/plaintext_filter.h"
+#include "cordon/dtls/internal/replay_window.h"
 #include "cordon/dtls/internal/retransmission_timer.h"
 #include "cordon/dtls/internal/send_allowance.h"
 #include "cordon/dtls/internal/session_bounds.h"
@@ -188,9 +189,18 @@ class Engine final : private internal::DatagramTransport {
   // we have changed our mind, and goes back to `kNotStarted`.
   absl::Status AbortHandshake(absl::Time now, EngineOutput& output);
 
+  // The handshake rests because somebody has to decide: what is in
+  // `kVerificationFailed`, or the answer to a question below.
+  bool resting() const {
+    return state_ == EngineState::kVerificationFailed || verdict_wanted_ ||
+           wanted_psk_.has_value();
+  }
   // True while the application is to judge `peer_identity()`, or to find the
   // key of `wanted_psk()`; the handshake rests until it has.
   bool verdict_wanted() const { return verdict_wanted_; }
+  // The number of that question; grows with each, also when a handshake begins
+  // again and asks what was answered before. 0: there was none yet.
+  uint64_t question() const { return question_; }
   PeerIdentity peer_identity() const;
   void GiveVerdict(const VerificationVerdict& verdict, absl::Time now,
                    EngineOutput& output);
@@ -237,6 +247,9 @@ class Engine final : private internal::DatagramTransport {
   // The same without the peer's certificates: costs little.
   SessionInfo negotiated() const;
   bool resumed() const { return SSL_session_reused(ssl_.get()) != 0; }
+  // Of the pre-shared key that was used, and may be empty; nothing: there was
+  // none.
+  std::optional<absl::string_view> psk_identity() const;
   const std::vector<VerificationError>& ignored_errors() const {
     return notes_.tolerated;
   }
@@ -245,6 +258,9 @@ class Engine final : private internal::DatagramTransport {
   uint64_t policy_version() const {
     return options_.policy == nullptr ? 0 : options_.policy->version();
   }
+  // Bytes of memory that the peer's certificates take, and what was found wrong
+  // with them: nothing of an ordinary session, see `kSessionBytes`.
+  size_t peer_bytes() const;
   // The peer's certificates, shared; null if it has none.
   bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> peer_chain() const;
   SessionStatistics statistics() const;
@@ -265,16 +281,17 @@ class Engine final : private internal::DatagramTransport {
   // For tests, see testing/engine_inspector.
   friend class EngineInspector;
 
-  // Points to an output for the length of a call, and tells BoringSSL the time.
+  // Points to an output for the length of a call, and shows BoringSSL the wall
+  // clock. (`now` is steady time; nothing of it leaves the engine.)
   class Call {
    public:
-    Call(EngineOutput** slot, EngineOutput& output, absl::Time now);
+    Call(Engine& engine, EngineOutput& output);
     ~Call();
     Call(const Call&) = delete;
     Call& operator=(const Call&) = delete;
 
    private:
-    internal::ScopedTime time_;
+    const internal::ScopedWallClock clock_;
     EngineOutput** slot_;
   };
 
@@ -316,6 +333,10 @@ class Engine final : private internal::DatagramTransport {
   void ReceiveWhileHandshaking(const internal::RecordView& view,
                                absl::Time now);
   void ReceiveInTheClear(const internal::RecordView& view, absl::Time now);
+  // Hands a record to BoringSSL's next call. False if it is a replay.
+  bool Offer(const internal::RecordView& view);
+  // After that call: a record that was opened is not taken again.
+  void NoteReceived();
   // Lets BoringSSL work on a record of the handshake.
   void Feed(absl::Span<const uint8_t> record, absl::Time now);
   // The messages that are whole and awaited.
@@ -329,6 +350,11 @@ class Engine final : private internal::DatagramTransport {
   void GoBackToFirstHello(absl::Time now);
   bool BeginAgain(absl::Time now);
   bool MakeSslAgain();
+  // What is of one attempt at a handshake goes with it, whether it is followed
+  // by another one or not.
+  void ForgetAttempt();
+  // The handshake, or the session, has ended.
+  void StopHandshake();
 
   // An alert in the clear, which may be forged: it counts when nothing else
   // comes.
@@ -358,11 +384,6 @@ class Engine final : private internal::DatagramTransport {
   // Translates BoringSSL's error, and what the callbacks noted.
   absl::Status FailureStatus();
 
-  // The handshake rests because somebody has to decide.
-  bool resting() const {
-    return state_ == EngineState::kVerificationFailed || verdict_wanted_ ||
-           wanted_psk_.has_value();
-  }
   void ReceiveWhileResting(const internal::RecordView& view, absl::Time now);
   // Looks into a message that is about to be processed for what must be decided
   // first. True: the handshake rests.
@@ -373,7 +394,10 @@ class Engine final : private internal::DatagramTransport {
   void OnVerdictPending();
   void GoOn(absl::Time now);
   void Refuse(absl::Status status);
-  void JudgeResumedPsk();
+  // Of a session that was begun with a pre-shared key. True: the handshake
+  // rests until the key was looked up.
+  bool JudgeResumedPsk();
+  void RefuseResumedPsk();
   absl::Status RefusalStatus() const;
   uint8_t RefusalAlert() const;
   // Sends the alert that ends a handshake which is not complete.
@@ -413,6 +437,7 @@ class Engine final : private internal::DatagramTransport {
   size_t mtu_hint_ = 0;  // By `SetMtu`.
   size_t mtu_ = 0;       // In use.
   bool verdict_wanted_ = false;
+  uint64_t question_ = 0;
   std::optional<std::string> wanted_psk_;
   bool psk_looked_up_ = false;
   // The peer's empty certificate message is ignored.
@@ -430,6 +455,10 @@ class Engine final : private internal::DatagramTransport {
   internal::KeptRecords early_{internal::kMaxEarlyRecords,
                                internal::kMaxEarlyRecordBytes, kept_};
   internal::KeyUsage usage_;
+  // Of the records that the peer encrypts, all of which are of one epoch.
+  internal::ReplayWindow received_;
+  // The number of the one that BoringSSL gets next.
+  std::optional<uint64_t> offered_;
   // While handshaking: what comes in the clear, and the message that the
   // handshake rests before.
   std::unique_ptr<internal::PlaintextFilter> filter_;

@@ -16,7 +16,7 @@ namespace cordon::dtls {
 bool Engine::WasForged(const internal::RecordView& view) const {
   // In epoch 0 there is no key.
   return view.epoch != 0 && state_ != EngineState::kFailed &&
-         internal::ReasonOfDiscard(ssl_.get(), view) ==
+         internal::ReasonOfDiscard(ssl_.get(), view, received_) ==
              internal::DiscardReason::kBadMac;
 }
 
@@ -51,8 +51,7 @@ absl::Status Engine::EndOfSending(internal::KeyUse use, EngineOutput& output) {
         "the session has used up its sequence numbers: make a new one");
     SetErrorDetail(&status, {.limit = "sequence_numbers"});
   }
-  // An alert needs no time.
-  Call call(&output_, output, started_);
+  Call call(*this, output);
   End(status, SSL_AD_CLOSE_NOTIFY);
   return status;
 }

@@ -1,7 +1,10 @@
 // What a session may take from others: bytes for an address that is not proven,
 // and its place after its peer has gone.
+#include <openssl/pool.h>
 #include <openssl/ssl.h>
+#include <openssl/stack.h>
 
+#include <cstddef>
 #include <memory>
 #include <utility>
 
@@ -51,6 +54,22 @@ void Engine::CheckIdle(absl::Time now) {
       "the peer has sent nothing for ", absl::FormatDuration(limit)));
   SetErrorDetail(&status, {.limit = "idle_timeout"});
   Fail(std::move(status));
+}
+
+size_t Engine::peer_bytes() const {
+  size_t chain_bytes = 0;
+  const STACK_OF(CRYPTO_BUFFER)* chain = SSL_get0_peer_certificates(ssl_.get());
+  for (size_t i = 0; chain != nullptr && i < sk_CRYPTO_BUFFER_num(chain); ++i) {
+    chain_bytes += CRYPTO_BUFFER_len(sk_CRYPTO_BUFFER_value(chain, i));
+  }
+  size_t bytes = chain_bytes;
+  for (const auto* errors : {&notes_.errors, &notes_.tolerated}) {
+    for (const VerificationError& error : *errors) {
+      bytes += sizeof(error) + error.subject.size() + error.message.size();
+    }
+  }
+  // `error_` tells the errors with their certificates.
+  return error_.ok() || notes_.errors.empty() ? bytes : bytes + chain_bytes;
 }
 
 absl::Duration Engine::idle_timeout() const {

@@ -25,7 +25,7 @@ void Engine::Receive(absl::Span<uint8_t> datagram, absl::Time now,
                      EngineOutput& output) {
   Count(&SessionStatistics::datagrams_received);
   Count(&SessionStatistics::bytes_received, datagram.size());
-  Call call(&output_, output, now);
+  Call call(*this, output);
   const uint64_t datagrams_before =
       statistics_.datagrams_sent + statistics_.datagrams_not_sent;
   const uint64_t messages_before = messages();
@@ -57,8 +57,9 @@ void Engine::ReceiveRecord(const internal::RecordView& view,
     Count(&SessionStatistics::records_discarded);
   } else if (view.type == internal::kApplicationDataType) {
     OpenInPlace(view, record);
+  } else if (!Offer(view)) {
+    CountDiscarded(view);
   } else {
-    set_incoming(record);
     Read();
     if (WasForged(view)) CountDiscarded(view);
   }
@@ -105,6 +106,23 @@ void Engine::ReceiveInTheClear(const internal::RecordView& view,
   FeedEarly(now);
 }
 
+bool Engine::Offer(const internal::RecordView& view) {
+  offered_.reset();
+  if (view.epoch != 0 && view.epoch == internal::ReadEpoch(ssl_.get())) {
+    if (received_.Contains(view.sequence)) return false;
+    internal::ForgetReceived(ssl_.get());
+    offered_ = view.sequence;
+  }
+  set_incoming(view.whole);
+  return true;
+}
+
+void Engine::NoteReceived() {
+  if (!offered_.has_value()) return;
+  const uint64_t number = *std::exchange(offered_, std::nullopt);
+  if (internal::HasReceived(ssl_.get(), number)) received_.Add(number);
+}
+
 void Engine::Feed(absl::Span<const uint8_t> record, absl::Time now) {
   const auto reached = [this] {
     return std::pair(internal::ReadEpoch(ssl_.get()),
@@ -114,10 +132,9 @@ void Engine::Feed(absl::Span<const uint8_t> record, absl::Time now) {
   // First: the record may be one of `early_`, which do not outlive the
   // handshake.
   internal::RecordView view;
-  const bool whole = internal::ReadRecord(record, &view);
-  set_incoming(record);
+  if (!internal::ReadRecord(record, &view) || !Offer(view)) return;
   Drive(now);
-  if (whole && WasForged(view)) CountForged();
+  if (WasForged(view)) CountForged();
   if (state_ == EngineState::kHandshaking && reached() != before) {
     ForgetAlert();
   }
@@ -143,6 +160,9 @@ void Engine::FeedMessages(absl::Time now) {
     if (message.type == DTLS1_MT_HELLO_VERIFY_REQUEST) {
       cookie_request_ = message.body;
       second_hello_record_ = internal::NextPlainRecord(ssl_.get());
+      // No answer to a hello comes before it: what is kept was for somebody
+      // else at this address, whose handshake is still going on at the server.
+      filter_->ForgetMessages();
     }
     for (const std::vector<uint8_t>& record : filter_->Wrap(message)) {
       if (state_ == EngineState::kHandshaking) Feed(record, now);
@@ -176,6 +196,7 @@ bool Engine::MakeSslAgain() {
   const size_t mtu = mtu_;
   notes_.Reset();
   ResetIgnored();
+  ForgetAttempt();
   if (absl::Status status = Init(); !status.ok()) {
     // Only memory can be short: it was made before with the same settings.
     Fail(std::move(status));
@@ -195,7 +216,6 @@ void Engine::GoBackToFirstHello(absl::Time now) {
   output_ = output;
   if (state_ != EngineState::kHandshaking) return;
   internal::AwaitAnswerTo(ssl_.get(), first_hello_, next_record);
-  cookie_refused_ = false;
   went_back_ = true;
 }
 
@@ -241,7 +261,8 @@ void Engine::ForgetAlert() {
 void Engine::OpenInPlace(const internal::RecordView& view,
                          absl::Span<uint8_t> record) {
   absl::Span<uint8_t> message;
-  switch (internal::OpenApplicationRecord(ssl_.get(), record, &message)) {
+  switch (internal::OpenApplicationRecord(ssl_.get(), view, record, received_,
+                                          &message)) {
     case internal::OpenResult::kOpened:
       Deliver(message);
       return;
@@ -256,7 +277,7 @@ void Engine::OpenInPlace(const internal::RecordView& view,
 
 void Engine::CountDiscarded(const internal::RecordView& view) {
   Count(&SessionStatistics::records_discarded);
-  switch (internal::ReasonOfDiscard(ssl_.get(), view)) {
+  switch (internal::ReasonOfDiscard(ssl_.get(), view, received_)) {
     case internal::DiscardReason::kMalformed:
       Count(&SessionStatistics::records_malformed);
       return;

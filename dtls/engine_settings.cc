@@ -97,6 +97,10 @@ absl::Status Engine::Init() {
     mtu_ = std::clamp(options_.path_mtu, kMinMtu, mtu_);
   }
   ssl_ = std::move(made);
+  // Its keys are new ones.
+  usage_ = internal::KeyUsage();
+  received_ = internal::ReplayWindow(session_options().replay_window);
+  offered_.reset();
   ApplyMtu();
   return absl::OkStatus();
 }
@@ -353,11 +357,17 @@ SessionInfo Engine::info() const {
         reinterpret_cast<const char*>(CRYPTO_BUFFER_data(buffer)),
         CRYPTO_BUFFER_len(buffer));
     if (i == 0) {
-      bssl::UniquePtr<X509> leaf(X509_parse_from_buffer(buffer));
-      if (leaf != nullptr) info.peer_subject = internal::SubjectOf(leaf.get());
+      info.peer_subject =
+          internal::SubjectOf(buffer, context_.state()->certificate_limits());
     }
   }
   return info;
+}
+
+std::optional<absl::string_view> Engine::psk_identity() const {
+  const char* identity = SSL_get_psk_identity(ssl_.get());
+  if (identity == nullptr) return std::nullopt;
+  return identity;
 }
 
 SessionInfo Engine::negotiated() const {
@@ -388,8 +398,9 @@ SessionInfo Engine::negotiated() const {
   } else {
     info.server_name = options_.server_name;
   }
-  if (const char* identity = SSL_get_psk_identity(ssl)) {
-    info.psk_identity = identity;
+  if (const auto identity = psk_identity()) {
+    info.psk = true;
+    info.psk_identity = std::string(*identity);
   }
   info.psk_identity_hint = notes_.psk_hint;
   if (const SRTP_PROTECTION_PROFILE* profile =

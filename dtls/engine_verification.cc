@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "cordon/dtls/engine.h"
 #include "cordon/dtls/internal/context_state.h"
 #include "cordon/dtls/internal/peer_identity.h"
@@ -42,11 +41,7 @@ bool ReadPskIdentity(absl::Span<const uint8_t> body, std::string* identity) {
 absl::Status VerificationStatus(const std::vector<VerificationError>& errors,
                                 uint8_t alert) {
   absl::Status status = absl::UnauthenticatedError(absl::StrCat(
-      "the peer's certificate cannot be accepted: ",
-      absl::StrJoin(errors, "; ",
-                    [](std::string* out, const VerificationError& e) {
-                      absl::StrAppend(out, e.message);
-                    })));
+      "the peer's certificate cannot be accepted: ", MessagesOf(errors)));
   ErrorDetail detail;
   detail.alert = alert;
   detail.verification_errors = errors;
@@ -102,6 +97,7 @@ bool Engine::RestsBefore(const internal::HandshakeMessage& message) {
     return false;
   }
   wanted_psk_ = std::move(identity);
+  ++question_;
   return true;
 }
 
@@ -118,6 +114,7 @@ void Engine::ReceiveWhileResting(const internal::RecordView& view,
 void Engine::OnVerdictPending() {
   if (notes_.ask_application) {
     verdict_wanted_ = true;
+    ++question_;
     return;
   }
   state_ = EngineState::kVerificationFailed;
@@ -162,12 +159,16 @@ absl::Status Engine::ResumeHandshake(absl::Span<const IgnoredError> ignored,
   std::vector<VerificationError> left =
       NotIgnored(NotIgnored(notes_.errors, notes_.ignored), ignored);
   if (!left.empty()) return VerificationStatus(left, RefusalAlert());
-  Call call(&output_, output, now);
+  Call call(*this, output);
   const uint64_t datagrams_before =
       statistics_.datagrams_sent + statistics_.datagrams_not_sent;
   std::move(notes_.errors.begin(), notes_.errors.end(),
             std::back_inserter(notes_.tolerated));
   notes_.errors.clear();
+  if (!internal::NamesMayPass(ssl_.get(), &notes_)) {
+    Refuse(RefusalStatus());
+    return error_;
+  }
   if (SSL_get0_peer_certificates(ssl_.get()) == nullptr) {
     anonymous_accepted_ = true;
     ApplyVerificationMode(ssl_.get());
@@ -191,25 +192,42 @@ void Engine::SendRefusal() {
   }
 }
 
-absl::Status Engine::AbortHandshake(absl::Time now, EngineOutput& output) {
+absl::Status Engine::AbortHandshake(absl::Time, EngineOutput& output) {
   if (state_ != EngineState::kHandshaking &&
       state_ != EngineState::kVerificationFailed) {
     return absl::FailedPreconditionError(
         "nothing to abort: no handshake is going on");
   }
   {
-    Call call(&output_, output, now);
+    Call call(*this, output);
     SendRefusal();
   }
   return BeginAnew();
 }
 
-// A session that was begun with a key that has been disabled since.
-void Engine::JudgeResumedPsk() {
-  const char* identity = SSL_get_psk_identity(ssl_.get());
+// Its key may have been disabled since, or may be one that is looked up. One of
+// the context has been compared by BoringSSL's callback already.
+bool Engine::JudgeResumedPsk() {
+  const std::string identity(*psk_identity());
   if (options_.policy != nullptr && !options_.policy->AllowsPsk(identity)) {
     notes_.Refuse(internal::CompiledPolicy::PskError(identity));
+    return false;
   }
+  if (context_.state()->FindPsk(identity) != nullptr) return false;
+  if (!options_.ask_for_psk) {
+    RefuseResumedPsk();
+    return true;
+  }
+  wanted_psk_ = identity;
+  ++question_;
+  return true;
+}
+
+void Engine::RefuseResumedPsk() {
+  notes_.reject_alert = SSL_AD_UNKNOWN_PSK_IDENTITY;
+  Refuse(absl::UnavailableError(
+      "the handshake failed: the peer resumes a session whose pre-shared key "
+      "is gone, or another one now"));
 }
 
 absl::Status Engine::RefusalStatus() const {
@@ -229,7 +247,8 @@ void Engine::Refuse(absl::Status status) {
 
 PeerIdentity Engine::peer_identity() const {
   PeerIdentity identity =
-      internal::IdentityOf(SSL_get0_peer_certificates(ssl_.get()));
+      internal::IdentityOf(SSL_get0_peer_certificates(ssl_.get()), nullptr,
+                           context_.state()->certificate_limits());
   identity.is_server = !context_.is_server();
   identity.expected_name = notes_.verify_name;
   identity.resumed = SSL_session_reused(ssl_.get()) != 0;
@@ -240,7 +259,7 @@ PeerIdentity Engine::peer_identity() const {
 void Engine::GiveVerdict(const VerificationVerdict& verdict, absl::Time now,
                          EngineOutput& output) {
   if (!verdict_wanted_) return;
-  Call call(&output_, output, now);
+  Call call(*this, output);
   const uint64_t datagrams_before =
       statistics_.datagrams_sent + statistics_.datagrams_not_sent;
   verdict_wanted_ = false;
@@ -257,6 +276,10 @@ void Engine::GiveVerdict(const VerificationVerdict& verdict, absl::Time now,
       return;
     }
     case VerificationVerdict::Kind::kAccept:
+      if (!internal::NamesMayPass(ssl_.get(), &notes_)) {
+        Refuse(RefusalStatus());
+        return;
+      }
       std::move(notes_.errors.begin(), notes_.errors.end(),
                 std::back_inserter(notes_.tolerated));
       notes_.errors.clear();
@@ -276,11 +299,19 @@ void Engine::GiveVerdict(const VerificationVerdict& verdict, absl::Time now,
 void Engine::GivePsk(std::vector<uint8_t> key, absl::Time now,
                      EngineOutput& output) {
   if (!wanted_psk_.has_value()) return;
-  Call call(&output_, output, now);
+  Call call(*this, output);
   const uint64_t datagrams_before =
       statistics_.datagrams_sent + statistics_.datagrams_not_sent;
   notes_.psk = {*std::exchange(wanted_psk_, std::nullopt), std::move(key)};
   psk_looked_up_ = true;
+  if (finished_) {
+    const bool same = internal::IsOfPsk(ssl_.get(), notes_.psk.key);
+    notes_.ForgetPsk();
+    if (!same) {
+      RefuseResumedPsk();
+      return;
+    }
+  }
   GoOn(now);
   UpdateTimer(now, datagrams_before);
 }

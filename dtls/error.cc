@@ -4,11 +4,14 @@
 #include <openssl/mem.h>
 #include <openssl/ssl.h>
 
+#include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
 
+#include "absl/container/flat_hash_map.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
@@ -22,6 +25,9 @@ constexpr absl::string_view kTypeUrl = "type.cordon/dtls.ErrorDetail";
 constexpr uint8_t kNoAlert = 0;
 constexpr uint8_t kAlertSent = 1;
 constexpr uint8_t kAlertReceived = 2;
+
+// Messages of a status's text.
+constexpr size_t kMaxMessages = 4;
 
 // What three bytes can count.
 constexpr size_t kMaxStringBytes = 0xffffff;
@@ -56,7 +62,7 @@ struct CodeText {
 using Code = VerificationErrorCode;
 
 // In the order of the codes.
-constexpr std::array<CodeText, 32> kCodeTexts = {{
+constexpr std::array<CodeText, 33> kCodeTexts = {{
     {Code::kUnspecified, "unspecified", "verification failed"},
     {Code::kNoPeerCertificate, "no_peer_certificate", "no certificate"},
     {Code::kUnableToGetIssuer, "unable_to_get_issuer", "unknown issuer"},
@@ -95,6 +101,7 @@ constexpr std::array<CodeText, 32> kCodeTexts = {{
     {Code::kNameNotAllowed, "name_not_allowed", "no allowed name"},
     {Code::kNameDenied, "name_denied", "denied name"},
     {Code::kPskNotAllowed, "psk_not_allowed", "pre-shared key not allowed"},
+    {Code::kLimitExceeded, "limit_exceeded", "beyond a limit"},
 }};
 static_assert(kCodeTexts.size() ==
               static_cast<size_t>(kLastVerificationErrorCode) + 1);
@@ -126,6 +133,60 @@ absl::StatusOr<VerificationErrorCode> ParseVerificationErrorId(
       })));
 }
 
+bool BreaksTrust(VerificationErrorCode code) {
+  switch (code) {
+    case Code::kUnableToGetIssuer:
+    case Code::kUnableToGetLocalIssuer:
+    case Code::kUnableToVerifyFirst:
+    case Code::kSelfSigned:
+    case Code::kSelfSignedInChain:
+    case Code::kUnableToDecryptSignature:
+    case Code::kUnableToDecodeIssuerKey:
+    case Code::kSignatureInvalid:
+    case Code::kRevoked:
+    case Code::kInvalidCa:
+    case Code::kPathTooLong:
+    case Code::kNotTrusted:
+    case Code::kRejected:
+    case Code::kSubjectIssuerMismatch:
+    case Code::kAuthorityKeyMismatch:
+    case Code::kWeakKey:
+    case Code::kWeakSignature:
+    case Code::kBlocked:
+    // It may be any of these.
+    case Code::kUnspecified:
+    case Code::kLimitExceeded:
+      return true;
+    case Code::kNoPeerCertificate:
+    case Code::kNotYetValid:
+    case Code::kExpired:
+    case Code::kInvalidNotBefore:
+    case Code::kInvalidNotAfter:
+    case Code::kCrlUnavailable:
+    case Code::kCrlInvalid:
+    case Code::kInvalidPurpose:
+    case Code::kHostNameMismatch:
+    // What the policy itself demands.
+    case Code::kNotPinned:
+    case Code::kNameNotAllowed:
+    case Code::kNameDenied:
+    case Code::kPskNotAllowed:
+      return false;
+  }
+  return true;
+}
+
+std::string MessagesOf(const std::vector<VerificationError>& errors) {
+  std::string text;
+  for (size_t i = 0; i < std::min(errors.size(), kMaxMessages); ++i) {
+    absl::StrAppend(&text, i == 0 ? "" : "; ", errors[i].message);
+  }
+  if (errors.size() > kMaxMessages) {
+    absl::StrAppend(&text, "; and ", errors.size() - kMaxMessages, " more");
+  }
+  return text;
+}
+
 void SetErrorDetail(absl::Status* status, const ErrorDetail& detail) {
   std::string out;
   AddInteger(&out,
@@ -135,12 +196,20 @@ void SetErrorDetail(absl::Status* status, const ErrorDetail& detail) {
              1);
   AddInteger(&out, detail.alert.value_or(0), 1);
   AddString(&out, detail.limit);
-  AddInteger(&out, static_cast<uint16_t>(detail.verification_errors.size()), 2);
-  for (const VerificationError& error : detail.verification_errors) {
+  const size_t count =
+      std::min<size_t>(detail.verification_errors.size(), UINT16_MAX);
+  AddInteger(&out, count, 2);
+  // Many errors are of one certificate, which is written once.
+  absl::flat_hash_map<absl::string_view, size_t> certificates;
+  for (size_t i = 0; i < count; ++i) {
+    const VerificationError& error = detail.verification_errors[i];
+    const auto [at, is_new] =
+        certificates.try_emplace(error.certificate, certificates.size());
     AddInteger(&out, static_cast<uint8_t>(error.code), 1);
     AddInteger(&out, static_cast<uint16_t>(error.depth), 2);
     AddString(&out, error.subject);
-    AddString(&out, error.certificate);
+    AddInteger(&out, at->second, 2);
+    if (is_new) AddString(&out, error.certificate);
     AddString(&out, error.message);
   }
   status->SetPayload(kTypeUrl, absl::Cord(absl::string_view(out)));
@@ -162,16 +231,24 @@ std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status) {
   }
   if (direction != kNoAlert) detail.alert = alert;
   detail.alert_received = direction == kAlertReceived;
+  std::vector<SharedBytes> certificates;
   for (uint16_t i = 0; i < count; ++i) {
     VerificationError error;
     uint8_t code = 0;
     uint16_t depth = 0;
+    uint16_t certificate = 0;
+    std::string der;
     if (!CBS_get_u8(&cbs, &code) || !CBS_get_u16(&cbs, &depth) ||
-        !GetString(&cbs, &error.subject) ||
-        !GetString(&cbs, &error.certificate) ||
+        !GetString(&cbs, &error.subject) || !CBS_get_u16(&cbs, &certificate) ||
+        certificate > certificates.size() ||
+        (certificate == certificates.size() && !GetString(&cbs, &der)) ||
         !GetString(&cbs, &error.message)) {
       return std::nullopt;
     }
+    if (certificate == certificates.size()) {
+      certificates.emplace_back(std::move(der));
+    }
+    error.certificate = certificates[certificate];
     error.code = static_cast<VerificationErrorCode>(code);
     error.depth = depth;
     detail.verification_errors.push_back(std::move(error));

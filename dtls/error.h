@@ -23,6 +23,7 @@
 #ifndef CORDON_DTLS_ERROR_H_
 #define CORDON_DTLS_ERROR_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -31,6 +32,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
+#include "cordon/dtls/shared_bytes.h"
 
 namespace cordon::dtls {
 
@@ -70,10 +72,16 @@ enum class VerificationErrorCode : uint8_t {
   kNameNotAllowed,
   kNameDenied,
   kPskNotAllowed,
+  // By `CertificateLimits`: it was not looked at, or not all of it.
+  kLimitExceeded,
 };
 // The last of them.
 inline constexpr VerificationErrorCode kLastVerificationErrorCode =
-    VerificationErrorCode::kPskNotAllowed;
+    VerificationErrorCode::kLimitExceeded;
+
+// Errors that are told of one chain. If there are more, the last of these is
+// `kLimitExceeded`, so that nobody takes them for all.
+inline constexpr size_t kMaxVerificationErrors = 16;
 
 // For people: "expired", "self-signed certificate", ...
 absl::string_view VerificationErrorName(VerificationErrorCode code);
@@ -83,14 +91,20 @@ absl::string_view VerificationErrorId(VerificationErrorCode code);
 absl::StatusOr<VerificationErrorCode> ParseVerificationErrorId(
     absl::string_view id);
 
+// Whether with such an error nobody who is trusted vouches for what a
+// certificate says, not even for its names: its issuer is unknown or may not
+// issue it, its signature is wrong or can be forged, its key was given up.
+bool BreaksTrust(VerificationErrorCode code);
+
 struct VerificationError {
   VerificationErrorCode code = VerificationErrorCode::kUnspecified;
   // Where in the chain: 0 is the peer's own certificate.
   int depth = 0;
-  // The subject of that certificate, readable, and the certificate in DER.
+  // The subject of that certificate, printable (see `net::Printable`) and of at
+  // most `net::kMaxNameBytes` bytes; and the certificate in DER.
   std::string subject = {};
-  std::string certificate = {};
-  // A sentence for people.
+  SharedBytes certificate = {};
+  // A sentence for people, printable.
   std::string message = {};
 
   friend bool operator==(const VerificationError&,
@@ -107,6 +121,10 @@ struct ErrorDetail {
   // The name of the limit that was hit, or empty.
   std::string limit = {};
 };
+
+// What `errors` say, for the text of a status or a line of a log: the first
+// few messages, and how many there are more.
+std::string MessagesOf(const std::vector<VerificationError>& errors);
 
 void SetErrorDetail(absl::Status* status, const ErrorDetail& detail);
 std::optional<ErrorDetail> GetErrorDetail(const absl::Status& status);

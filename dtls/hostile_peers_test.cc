@@ -296,6 +296,51 @@ TEST_F(HostilePeersTest, ForgedHelloVerifyRequestsCostTimeOnly) {
   });
 }
 
+// A server that wants no cookie gives up over a forged one. By then the
+// client's application has been asked about the server: it is asked again.
+TEST_F(HostilePeersTest, ANewBeginningAsksForAVerdictAgain) {
+  world_.server_options.cookies = false;
+  int asked = 0;
+  ConnectOptions options;
+  options.verify_peer =
+      [&asked](const PeerIdentity&) -> net::Task<VerificationVerdict> {
+    ++asked;
+    co_await ServedListener::Pass(absl::Milliseconds(10));
+    co_return VerificationVerdict::Accept();
+  };
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    std::set<std::vector<uint8_t>> randoms;
+    bool refused = false;
+    world_.reactor.network().set_filter([&](SimDatagram& d) {
+      if (d.to == ServedListener::At()) {
+        if (d.bytes[0] != kHandshake || d.bytes[13] != 1) return true;
+        if (randoms.empty()) {
+          const std::vector<uint8_t> forged = {
+              22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 0,    0,    17, 3, 0,
+              0,  5,    0,    0, 0, 0, 0, 0, 0, 5, 0xfe, 0xff, 2,  7, 7};
+          world_.reactor.Inject(d.to, d.from, forged);
+        }
+        randoms.insert({d.bytes.begin() + 27, d.bytes.begin() + 59});
+        return true;
+      }
+      if (asked == 0 || randoms.size() > 1) return true;
+      if (!refused) {
+        refused = true;
+        const std::vector<uint8_t> alert = {21, 0xfe, 0xfd, 0, 0, 0, 0, 0,
+                                            0,  0,    9,    0, 2, 2, 10};
+        world_.reactor.Inject(d.from, d.to, alert);
+      }
+      return false;
+    });
+    CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Connect(options));
+    EXPECT_EQ(asked, 2);
+    EXPECT_EQ(randoms.size(), 2U);
+    EXPECT_LT(client.statistics().handshake_duration, absl::Seconds(3));
+    CO_RETURN_IF_ERROR(co_await ServedListener::Ask(client, "it is me"));
+    co_return co_await client.Close();
+  });
+}
+
 // One of the two hellos, or the answer to the first, is lost or comes twice.
 TEST_F(HostilePeersTest, TheCookieExchangeOutlivesLossesAndRepetitions) {
   ExpectRuns([&]() -> net::Task<absl::Status> {

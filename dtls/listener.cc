@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -13,9 +12,13 @@
 #include "cordon/dtls/internal/admission.h"
 #include "cordon/dtls/internal/client_hello.h"
 #include "cordon/dtls/internal/context_state.h"
+#include "cordon/dtls/internal/group_member.h"
+#include "cordon/dtls/internal/listener_settings.h"
 #include "cordon/dtls/internal/peer_table.h"
 #include "cordon/dtls/internal/session.h"
 #include "cordon/dtls/internal/session_ender.h"
+#include "cordon/dtls/internal/session_events.h"
+#include "cordon/dtls/internal/shared_cookies.h"
 #include "cordon/net/udp/datagram_socket.h"
 
 namespace cordon::dtls {
@@ -26,31 +29,6 @@ using internal::Session;
 
 constexpr char kClosedByAdmin[] = "closed_by_admin";
 
-ListenerLimits LimitsOf(const ListenerOptions& options) {
-  return {.max_sessions = options.max_sessions,
-          .max_session_memory = options.max_session_memory,
-          .max_reassembly_bytes = options.max_reassembly_bytes,
-          .accept_backlog = options.accept_backlog,
-          .max_half_open = options.max_half_open,
-          .max_half_open_per_source = options.max_half_open_per_source,
-          .handshake_rate_per_source = options.handshake_rate_per_source,
-          .handshake_burst_per_source = options.handshake_burst_per_source,
-          .half_open_before_cookies = options.half_open_before_cookies};
-}
-
-std::optional<absl::Duration> IdleTimeoutOf(const ListenerLimits& limits) {
-  constexpr size_t kMax = std::numeric_limits<int64_t>::max();
-  const size_t seconds = limits.idle_timeout_seconds;
-  if (seconds == 0) return std::nullopt;
-  return absl::Seconds(static_cast<int64_t>(std::min(seconds, kMax)));
-}
-
-std::string ReasonOf(const Session& session) {
-  const absl::Status& error = session.engine().error();
-  if (!error.ok()) return std::string(error.message());
-  return "the service closed it";
-}
-
 }  // namespace
 
 // Outlives the `Listener` as long as there are sessions.
@@ -58,22 +36,26 @@ class Listener::Core final : public internal::SessionOwner,
                              public net::DatagramReceiver,
                              public ListenerAdmin,
                              private internal::SessionEnder::Sessions,
+                             private internal::GroupMember::Host,
                              public std::enable_shared_from_this<Core> {
  public:
   Core(net::Reactor& reactor, const Context& context,
        const ListenerOptions& options, CookieExchange cookies,
-       std::unique_ptr<net::DatagramSocket> socket)
+       std::unique_ptr<net::DatagramSocket> socket,
+       const internal::ListenerShares& shares)
       : reactor_(reactor),
         context_(context),
         options_(options),
-        admission_(LimitsOf(options),
+        admission_(shares.ledger,
                    {.source_prefix_v4 = options.source_prefix_v4,
                     .source_prefix_v6 = options.source_prefix_v6,
                     .half_open_grace = options.half_open_grace},
                    &statistics_),
-        cookies_(std::move(cookies)),
+        cookies_(std::move(cookies), *shares.ledger),
         ender_(reactor, *this),
-        socket_(std::move(socket)) {
+        socket_(std::move(socket)),
+        member_(reactor, shares.group, shares.ledger.get(), *this,
+                &statistics_) {
     if (options_.registry != nullptr) {
       handle_ = options_.registry->Add(options_.name, socket_->local_endpoint(),
                                        reactor_, *this);
@@ -118,7 +100,7 @@ class Listener::Core final : public internal::SessionOwner,
         GetErrorDetail(session.engine().error())->limit == "idle_timeout") {
       ++statistics_.sessions_idle;
     }
-    Emit(SessionEventKind::kChanged, session);
+    events_.Emit(SessionEventKind::kChanged, session);
   }
 
   void OnHalfOpenChanged(Session& session) override {
@@ -130,12 +112,12 @@ class Listener::Core final : public internal::SessionOwner,
   }
 
   void OnSessionGone(Session& session) override {
-    Emit(SessionEventKind::kClosed, session);
+    events_.Emit(SessionEventKind::kClosed, session);
     sessions_.erase(session.id());
-    --statistics_.sessions;
-    admission_.Remove(session.id());
+    admission_.SetWaiting(accepted_.size());
+    admission_.Close(session.id());
     peers_.Remove(session);
-    if (draining_ && sessions_.empty()) StopAccepting();
+    if (sessions_.empty() && !serves()) StopAccepting();
   }
 
   net::Task<absl::Status> CloseSocket() override {
@@ -143,48 +125,39 @@ class Listener::Core final : public internal::SessionOwner,
   }
 
   void OnDatagram(const net::Datagram& datagram) override {
-    net::Path path;
-    path.peer = datagram.peer;
-    path.local = datagram.local;
+    net::Path path(datagram.peer, datagram.local);
     PeerTable::Peer* const found = peers_.Find(path);
     if (found == nullptr) {
-      OnHello(path, datagram.bytes, nullptr);
-      return;
+      if (member_.Redirect(path, datagram.bytes)) return;
+      return OnHello(path, datagram.bytes, nullptr);
     }
-    PeerTable::Peer& peer = *found;
-    if (internal::ClientHelloView hello;
-        LooksLikeHello(datagram.bytes) &&
-        internal::ReadClientHello(datagram.bytes, &hello)) {
-      Session* const session = peer.FindByRandom(hello.random);
-      if (session != nullptr && !GoesOnWithCookie(*session, hello)) {
-        session->OnDatagram(datagram.bytes);
-      } else {
-        // The peer may have lost its state and begun anew (RFC 6347 section
-        // 4.2.8), or somebody pretends so.
-        OnHello(path, datagram.bytes, &peer);
-      }
-      return;
-    }
-    if (peer.newcomer != nullptr) {
-      // While it handshakes it leaves the bytes as they are.
-      Session* const newcomer = peer.newcomer;
-      newcomer->OnDatagram(datagram.bytes);
-      if (peer.newcomer != newcomer) return;
-    }
-    peer.session->OnDatagram(datagram.bytes);
+    member_.Mirror(path, datagram.bytes);
+    Deliver(path, datagram.bytes, *found);
   }
 
   // That a peer cannot be reached ends no session: it may be back soon, and
   // anybody may have said so.
   void OnPeerNotice(const net::PeerNotice& notice) override {
     if (notice.path_mtu == 0) return;
-    net::Path path;
-    path.peer = notice.peer;
-    path.local = notice.local;
-    PeerTable::Peer* const found = peers_.Find(path);
-    if (found == nullptr) return;
+    PeerTable::Peer* const found =
+        peers_.Find(net::Path(notice.peer, notice.local));
+    if (found == nullptr) {
+      if (!member_.is_final()) member_.RedirectNotice(notice);
+      return;
+    }
     for (Session* const session : {found->session, found->newcomer}) {
       if (session != nullptr) session->engine().LowerPathMtu(notice.path_mtu);
+    }
+  }
+
+  void OnSocketFailed(const absl::Status& status) override {
+    accepted_.Close(status);
+    // Hearing of it some may close others.
+    std::vector<uint64_t> ids;
+    for (const auto& [id, session] : sessions_) ids.push_back(id);
+    for (const uint64_t id : ids) {
+      const auto found = sessions_.find(id);
+      if (found != sessions_.end()) found->second->OnSocketFailed(status);
     }
   }
 
@@ -194,14 +167,22 @@ class Listener::Core final : public internal::SessionOwner,
     absl::StatusOr<std::unique_ptr<Session>> session =
         co_await core->accepted_.Take();
     if (!session.ok()) co_return session.status();
+    core->admission_.SetWaiting(core->accepted_.size());
     ++core->statistics_.sessions_accepted;
     co_return Connection(*std::move(session));
   }
 
+  // The right to its name, until it takes no new peers.
+  void HoldName(PolicyStore::Claim claim) { name_claim_ = std::move(claim); }
+
   void StopAccepting() {
+    const std::shared_ptr<Core> self = shared_from_this();
+    member_.StopAccepting();
+    name_claim_.reset();
     accepted_.Close(absl::FailedPreconditionError(
         draining_ ? "the listener was drained"
                   : "the listener no longer accepts"));
+    if (sessions_.empty()) member_.Leave();
   }
 
   ListenerStatistics statistics() const override {
@@ -209,9 +190,11 @@ class Listener::Core final : public internal::SessionOwner,
     statistics.cookies = cookies_.statistics();
     statistics.socket = socket_->statistics();
     statistics.session_memory = admission_.memory().used();
+    statistics.dropped_max_session_memory += admission_.memory().refusals();
     statistics.reassembly_bytes = admission_.reassembly().used();
     statistics.dropped_max_reassembly_bytes =
         admission_.reassembly().refusals();
+    statistics.session_ids = context_.session_ids();
     return statistics;
   }
 
@@ -263,34 +246,86 @@ class Listener::Core final : public internal::SessionOwner,
 
   void Drain(absl::Duration deadline) override {
     draining_ = true;
+    member_.StopAccepting();
+    name_claim_.reset();
     if (sessions_.empty()) {
       StopAccepting();
       return;
     }
     absl::Status why = absl::UnavailableError("the listener is being drained");
     SetErrorDetail(&why, {.limit = kClosedByAdmin});
-    ender_.EndAllAt(reactor_.Now() + deadline, std::move(why));
+    ender_.EndAllAt(reactor_.ReadClock() + deadline, std::move(why));
   }
 
   void AddObserver(std::shared_ptr<SessionObserver> observer) override {
-    observers_.push_back(std::move(observer));
+    events_.Add(std::move(observer));
   }
   void RemoveObserver(const SessionObserver* observer) override {
-    observers_.erase(
-        std::remove_if(observers_.begin(), observers_.end(),
-                       [&](const std::shared_ptr<SessionObserver>& o) {
-                         return o.get() == observer;
-                       }),
-        observers_.end());
+    events_.Remove(observer);
   }
 
  private:
-  // A record of a handshake in epoch 0: everything else is not looked at twice.
-  static bool LooksLikeHello(absl::Span<const uint8_t> datagram) {
-    return datagram.size() > internal::kRecordHeaderBytes &&
-           datagram[0] == internal::kHandshakeType && datagram[3] == 0 &&
-           datagram[4] == 0;
+  // Of a peer that has a session here.
+  void Deliver(net::Path& path, absl::Span<uint8_t> datagram,
+               PeerTable::Peer& peer) {
+    if (internal::ClientHelloView hello;
+        internal::ReadClientHello(datagram, &hello)) {
+      Session* const session = peer.FindByRandom(hello.random);
+      if (session != nullptr && !GoesOnWithCookie(*session, hello)) {
+        session->OnDatagram(datagram);
+      } else {
+        // The peer may have lost its state and begun anew (RFC 6347 section
+        // 4.2.8), or somebody pretends so.
+        OnHello(path, datagram, &peer);
+      }
+      return;
+    }
+    if (peer.newcomer != nullptr) {
+      // While it handshakes it leaves the bytes as they are.
+      Session* const newcomer = peer.newcomer;
+      newcomer->OnDatagram(datagram);
+      if (peer.newcomer != newcomer) return;
+    }
+    peer.session->OnDatagram(datagram);
   }
+
+  // From another reactor.
+  void OnParcel(const internal::Parcel& parcel,
+                absl::Span<uint8_t> bytes) override {
+    net::Path path(parcel.peer, parcel.local);
+    PeerTable::Peer* const found = peers_.Find(path);
+    switch (parcel.kind) {
+      case internal::Parcel::Kind::kDatagram:
+      case internal::Parcel::Kind::kHello:
+        if (found == nullptr) return OnHello(path, bytes, nullptr);
+        return Deliver(path, bytes, *found);
+      case internal::Parcel::Kind::kSuperseded:
+        if (found == nullptr) return;
+        for (Session* const old : {found->newcomer, found->session}) {
+          if (old == nullptr) continue;
+          ++statistics_.sessions_superseded;
+          // From now on its peer's datagrams are the other reactor's.
+          peers_.Remove(*old);
+          old->Supersede();
+        }
+        return;
+      case internal::Parcel::Kind::kPathMtu:
+        OnPeerNotice({.peer = parcel.peer,
+                      .local = parcel.local,
+                      .path_mtu = parcel.path_mtu});
+        return;
+    }
+  }
+  void OpenSocketAgain() override {
+    absl::StatusOr<std::unique_ptr<net::DatagramSocket>> socket =
+        reactor_.OpenSocket(
+            internal::SocketOptionsOf(options_, socket_->local_endpoint()));
+    if (!socket.ok()) return StopAccepting();
+    socket_ = *std::move(socket);
+    socket_->StartReceiving(*this);
+  }
+  std::shared_ptr<void> Hold() override { return shared_from_this(); }
+  absl::Time OldestHalfOpen() const override { return admission_.oldest(); }
 
   // The client was asked for a cookie, and then a repetition of its first hello
   // was served without one: what is here now is the hello that counts for it.
@@ -298,17 +333,6 @@ class Listener::Core final : public internal::SessionOwner,
                         const internal::ClientHelloView& hello) const {
     return context_.state()->cookies() && session.half_open() &&
            !hello.cookie.empty() && !session.engine().cookie_shown();
-  }
-
-  void Emit(SessionEventKind kind, const Session& session) {
-    if (observers_.empty()) return;
-    auto now = std::make_shared<SessionSnapshot>();
-    session.Describe(*now);
-    const std::string reason =
-        kind == SessionEventKind::kClosed ? ReasonOf(session) : "";
-    for (const std::shared_ptr<SessionObserver>& observer : observers_) {
-      observer->OnSessionEvent(kind, now, reason);
-    }
   }
 
   std::shared_ptr<const internal::CompiledPolicy> PresentPolicy() const {
@@ -326,10 +350,9 @@ class Listener::Core final : public internal::SessionOwner,
         session.engine().policy_version() >= policy->judges_before()) {
       return;
     }
-    const std::vector<VerificationError> errors =
-        policy->JudgeSession(session.engine().peer_chain().get(),
-                             session.engine().negotiated().psk_identity,
-                             context_.state()->WallNow());
+    const std::vector<VerificationError> errors = policy->JudgeSession(
+        session.engine().peer_chain().get(), session.engine().psk_identity(),
+        context_.state()->WallNow(), context_.state()->certificate_limits());
     if (errors.empty()) return;
     // Not from within its own call.
     ender_.EndSoon(session.id(), policy->Refusal(errors));
@@ -363,10 +386,8 @@ class Listener::Core final : public internal::SessionOwner,
     auto found = sessions_.find(id);
     if (found == sessions_.end()) return false;
     Session& session = *found->second;
-    if (session.engine().state() == EngineState::kVerificationFailed ||
-        session.engine().verdict_wanted()) {
-      return false;
-    }
+    // It waits for us, not for its peer.
+    if (session.engine().resting()) return false;
     absl::Status why = absl::ResourceExhaustedError(
         "there were too many handshakes, and this one was the oldest");
     SetErrorDetail(&why, {.limit = "max_half_open"});
@@ -379,7 +400,7 @@ class Listener::Core final : public internal::SessionOwner,
                      absl::Span<const uint8_t> datagram,
                      const PeerTable::Peer* known) const {
     if (!context_.state()->cookies()) return false;
-    if (known != nullptr ||
+    if (known != nullptr || member_.is_final() || !serves() ||
         admission_.half_open() >= limits().half_open_before_cookies ||
         !admission_.KeepsRate(peer, /*proven=*/false, reactor_.Now())) {
       return true;
@@ -390,6 +411,46 @@ class Listener::Core final : public internal::SessionOwner,
            !hello.cookie.empty();
   }
 
+  // Takes new sessions.
+  bool serves() const { return !draining_ && accepted_.open(); }
+
+  // `hello`, which may begin a handshake where `known` are, replaces the
+  // handshake that is going on there: whoever began that one is not there any
+  // more. An established session stays until the new handshake is complete.
+  // False: nothing has changed, because the hello has been heard before, was
+  // overtaken by a newer one, or comes too soon. `waiting` is the session that
+  // has been waiting for it, or null.
+  bool MakeWay(const PeerTable::Peer known, const net::Endpoint& peer,
+               bool proven, internal::BegunBy& hello, Session*& waiting) {
+    for (Session* const s : {known.session, known.newcomer}) {
+      if (s != nullptr && !hello.IsNewerThan(s->begun_by())) {
+        ++statistics_.dropped_old_hellos;
+        return false;
+      }
+    }
+    // Each replacement counts as a handshake of this source.
+    if (!admission_.KeepsRate(peer, proven, reactor_.Now())) {
+      ++statistics_.dropped_handshake_rate_per_source;
+      return false;
+    }
+    for (Session* const s : {known.session, known.newcomer}) {
+      if (s != nullptr && s->awaits_hello()) waiting = s;
+    }
+    for (Session* const s : {known.session, known.newcomer}) {
+      if (s == nullptr || s == waiting ||
+          (s == known.session && !s->half_open())) {
+        continue;
+      }
+      if (s->half_open()) ++statistics_.handshakes_superseded;
+      hello.replaced_random = s->begun_by().random;
+      peers_.Remove(*s);
+      s->Supersede();
+      // Nobody is to accept it. If nobody has, it is gone now.
+      accepted_.Remove(*s);
+    }
+    return true;
+  }
+
   // A datagram of a peer without session, or a new hello of one that has one.
   void OnHello(net::Path& path, absl::Span<uint8_t> datagram,
                PeerTable::Peer* known) {
@@ -397,14 +458,12 @@ class Listener::Core final : public internal::SessionOwner,
       ++statistics_.dropped_bad_source;
       return;
     }
-    if (draining_) {
-      ++statistics_.dropped_draining;
+    if (!serves() && !member_.CanHandOver(path.peer)) {
+      ++(draining_ ? statistics_.dropped_draining
+                   : statistics_.dropped_unknown);
       return;
     }
-    if (!accepted_.open()) {
-      ++statistics_.dropped_unknown;
-      return;
-    }
+    internal::BegunBy begun_by;
     EngineOptions options;
     options.ipv6 = path.peer.is_v6();
     options.ask_for_verdict = options_.verify_peer != nullptr;
@@ -413,10 +472,12 @@ class Listener::Core final : public internal::SessionOwner,
     if (DemandsCookie(path.peer, datagram, known)) {
       std::array<uint8_t, CookieExchange::kReplyBytes> reply;
       const CookieExchange::Result result =
-          cookies_.Process(datagram, path.peer, reactor_.Now(), reply);
+          cookies_.Process(datagram, path.peer,
+                           context_.state()->MomentOf(reactor_.Now()), reply);
       switch (result.verdict) {
         case CookieVerdict::kVerified:
           options.verified_hello = result.record_sequence;
+          begun_by.made = result.made;
           break;
         case CookieVerdict::kReply:
           socket_->Send(path, reply);
@@ -427,45 +488,54 @@ class Listener::Core final : public internal::SessionOwner,
           return;
       }
     }
+    if (!serves()) {
+      member_.HandOver(path, datagram);
+      return;
+    }
     internal::ClientHelloView hello;
     if (!internal::ReadClientHello(datagram, &hello)) {
       ++statistics_.dropped_unknown;
       return;
     }
+    std::copy(hello.random.begin(), hello.random.end(),
+              begun_by.random.begin());
     options.policy = PresentPolicy();
-    options.idle_timeout = IdleTimeoutOf(limits());
-    if (known != nullptr && known->session->awaits_hello()) {
-      known->session->engine().UsePolicy(std::move(options.policy));
-      known->session->BeginWith(hello.random, options.verified_hello, datagram);
-      return;
-    }
-    // One newcomer at a time.
-    if (known != nullptr && known->newcomer != nullptr) {
-      ++statistics_.dropped_unknown;
-      return;
-    }
+    options.idle_timeout = internal::IdleTimeoutOf(limits());
     const bool proven = options.verified_hello.has_value();
-    if (!admission_.Admit(path.peer, proven, accepted_.size(), reactor_.Now(),
-                          [this](uint64_t id) { return GiveWay(id); })) {
+    if (known != nullptr) {
+      Session* waiting = nullptr;
+      if (!MakeWay(*known, path.peer, proven, begun_by, waiting)) return;
+      if (waiting != nullptr) {
+        waiting->engine().UsePolicy(std::move(options.policy));
+        waiting->BeginWith(begun_by, options.verified_hello, datagram);
+        return;
+      }
+    }
+    if (!admission_.Admit(
+            path.peer, proven, reactor_.Now(),
+            [this](uint64_t id) { return GiveWay(id); },
+            [&](absl::Time since) {
+              return member_.HandOverToOldest(path, datagram, since);
+            })) {
       return;
     }
     absl::StatusOr<std::unique_ptr<Engine>> engine =
         Engine::Create(context_, options);
     if (!engine.ok()) {
+      admission_.Abandon();
       ++statistics_.handshakes_failed;
       ++statistics_.failures[static_cast<size_t>(HandshakeFailure::kAborted)];
       return;
     }
     auto session = std::make_unique<Session>(reactor_, shared_from_this(), path,
                                              *std::move(engine));
-    session->set_hello_random(hello.random);
+    session->set_begun_by(begun_by);
     session->engine().CountIn(&statistics_.traffic);
     session->CountMemoryIn(&admission_.memory(), &admission_.reassembly());
     sessions_[session->id()] = session.get();
-    admission_.Add(session->id(), path.peer, reactor_.Now());
+    admission_.Open(session->id(), path.peer, reactor_.Now());
     peers_.Add(*session);
-    ++statistics_.sessions;
-    Emit(SessionEventKind::kOpened, *session);
+    events_.Emit(SessionEventKind::kOpened, *session);
     session->OnDatagram(datagram);
     accepted_.Push(std::move(session));
   }
@@ -475,16 +545,18 @@ class Listener::Core final : public internal::SessionOwner,
   const ListenerOptions options_;
   ListenerStatistics statistics_;
   internal::Admission admission_;
-  CookieExchange cookies_;
+  internal::SharedCookies cookies_;
   bool draining_ = false;
-  std::vector<std::shared_ptr<SessionObserver>> observers_;
+  internal::SessionEvents events_;
   std::shared_ptr<ListenerHandle> handle_;
+  PolicyStore::Claim name_claim_;
   absl::btree_map<uint64_t, Session*> sessions_;
-  PeerTable peers_;
+  PeerTable peers_{&member_};
   internal::AcceptQueue accepted_;
   internal::SessionEnder ender_;
-  // Last: it stops calling before the rest goes.
+  // Last: they stop calling before the rest goes.
   std::unique_ptr<net::DatagramSocket> socket_;
+  internal::GroupMember member_;
 };
 
 Listener::Listener(std::shared_ptr<Core> core) : core_(std::move(core)) {}
@@ -504,46 +576,36 @@ absl::StatusOr<Listener> Listener::Bind(net::Reactor& reactor,
                                         const net::Endpoint& at,
                                         const Context& context,
                                         const ListenerOptions& options) {
-  if (!context.is_server()) {
-    return absl::InvalidArgumentError(
-        "a listener needs a context made by Context::Server");
-  }
-  if (context.state()->psk_lookup() != (options.psk_lookup != nullptr)) {
-    return absl::InvalidArgumentError(
-        "ServerOptions::psk_lookup and ListenerOptions::psk_lookup go "
-        "together: "
-        "set both or none");
-  }
-  if (options.name.empty()) {
-    return absl::InvalidArgumentError("ListenerOptions::name is empty");
-  }
-  if (options.source_prefix_v4 < 0 || options.source_prefix_v4 > 32 ||
-      options.source_prefix_v6 < 0 || options.source_prefix_v6 > 128) {
-    return absl::InvalidArgumentError(
-        "ListenerOptions::source_prefix_v4 is from 0 to 32, source_prefix_v6 "
-        "from 0 to 128");
+  if (absl::Status status = internal::CheckListenerOptions(context, options);
+      !status.ok()) {
+    return status;
   }
   absl::StatusOr<CookieExchange> cookies =
       CookieExchange::Create(context.state()->cookie());
   if (!cookies.ok()) return cookies.status();
   absl::StatusOr<std::unique_ptr<net::DatagramSocket>> socket =
-      reactor.OpenSocket({.bind = at,
-                          .reuse_port = options.reuse_port,
-                          .gso = options.gso,
-                          .gro = options.gro,
-                          .peer_notices = true,
-                          .receive_buffer = options.receive_buffer,
-                          .send_buffer = options.send_buffer});
+      reactor.OpenSocket(internal::SocketOptionsOf(options, at));
   if (!socket.ok()) return socket.status();
+  PolicyStore::Claim claim;
   if (options.registry != nullptr) {
-    if (absl::Status status = options.registry->policies().EnsurePolicy(
-            options.name, context.state()->policy());
+    PolicyStore& policies = options.registry->policies();
+    const Policy& policy = context.state()->policy();
+    absl::StatusOr<PolicyStore::Claim> claimed =
+        policies.ClaimName(options.name, policy);
+    if (!claimed.ok()) return claimed.status();
+    claim = *std::move(claimed);
+    if (absl::Status status = policies.EnsurePolicy(options.name, policy);
         !status.ok()) {
       return status;
     }
   }
-  return Listener(std::make_shared<Core>(
-      reactor, context, options, *std::move(cookies), *std::move(socket)));
+  const internal::ListenerShares shares =
+      internal::SharesOf(options, reactor, (*socket)->local_endpoint());
+  auto core =
+      std::make_shared<Core>(reactor, context, options, *std::move(cookies),
+                             *std::move(socket), shares);
+  core->HoldName(std::move(claim));
+  return Listener(std::move(core));
 }
 
 net::Task<absl::StatusOr<Connection>> Listener::Accept() {

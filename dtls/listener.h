@@ -13,6 +13,19 @@
 // by default, nothing is kept of a peer before it has shown that it receives at
 // its address. A connection is accepted before its handshake, so a slow one
 // delays nobody.
+//
+// A server on several cores binds the same address with `reuse_port` on each of
+// its reactors, with the same options. These are one listener:
+// - Its limits hold for all of them together, and what is set on one, limits or
+//   cookies, is set on all.
+// - Reactors may stop and start at any time, and drain. The kernel then gives
+//   datagrams of established sessions to other reactors than before: these send
+//   them on to the session's own. A hello that comes to one that takes no new
+//   sessions goes to one that does.
+// - A peer that comes back from the address of a session supersedes that,
+//   whichever reactor has it.
+// This works within a process, for listeners that are bound to the same address
+// and port; sockets of other processes on the same port are not known.
 #ifndef CORDON_DTLS_LISTENER_H_
 #define CORDON_DTLS_LISTENER_H_
 
@@ -38,10 +51,15 @@ namespace cordon::dtls {
 struct ListenerOptions {
   // What it is called in the registry, by which it may be looked after while it
   // runs; several may have one name, usually one on each reactor. With a
-  // registry its policies count instead of what the context says about clients.
+  // registry its policies count instead of what the context says about clients;
+  // those of one name have one policy, so that their contexts must say the
+  // same.
   std::string name = "default";
   std::shared_ptr<Registry> registry = {};
-  // Needed when several reactors serve one port.
+  // Needed when several reactors serve one port. Those with the same `registry`
+  // and `name` have one set of limits: if one that is bound later has others in
+  // its options than those before it, its own count for all from then on. What
+  // was set since by `ListenerAdmin::SetLimits` stays otherwise.
   bool reuse_port = false;
   // Bytes of the kernel's queues; what the system allows of it.
   int receive_buffer = 4 << 20;
@@ -64,11 +82,12 @@ struct ListenerOptions {
   size_t max_reassembly_bytes = size_t{64} << 20;
   // Sessions that wait for `Accept`, likewise.
   size_t accept_backlog = 1024;
-  // Sessions before the end of their handshake. At the limit the oldest one
-  // gives way to a hello with a good cookie, if it has been so for longer than
-  // `half_open_grace` and waits for no verdict; its coroutines get
-  // kResourceExhausted with the limit "max_half_open". Otherwise the hello is
-  // dropped. Established sessions never give way.
+  // Sessions before the end of their handshake. At the limit the oldest one of
+  // the reactor, or of another if there is none here, gives way to a hello with
+  // a good cookie, if it has been so for longer than `half_open_grace` and
+  // waits for nobody's decision or key; its coroutines get kResourceExhausted
+  // with the limit "max_half_open". Otherwise the hello is dropped. Established
+  // sessions never give way.
   size_t max_half_open = 16'384;
   absl::Duration half_open_grace = absl::Seconds(2);
   // Of these, those of peers whose addresses agree in their first bits; a hello
@@ -99,13 +118,16 @@ struct ListenerOptions {
 };
 
 // A move-only handle, for the reactor's thread. Destroying it stops accepting;
-// sessions that were accepted live on, and the port with them.
+// sessions that were accepted live on, and the port with them. One that shares
+// its port is kept for some more milliseconds, to send on what its socket has.
 class Listener {
  public:
   // Binds and listens. kUnavailable: the address is in use, or not of this
   // machine; kInvalidArgument: the context is a client's, or it wants keys to
   // be looked up and there is no `psk_lookup`, the name is empty, or a prefix
-  // is not from 0 to 32 or 128 bits.
+  // is not from 0 to 32 or 128 bits; kFailedPrecondition: a listener that
+  // accepts has this name in the registry, and its context says something else
+  // about clients.
   static absl::StatusOr<Listener> Bind(net::Reactor& reactor,
                                        const net::Endpoint& at,
                                        const Context& context,

@@ -52,7 +52,8 @@ HandshakeFailure FailureOf(const absl::Status& status) {
   }
   // The service has given it up.
   if (status.ok() || absl::IsCancelled(status) ||
-      detail.limit == "closed_by_admin" || detail.limit == "max_half_open") {
+      detail.limit == "closed_by_admin" || detail.limit == "max_half_open" ||
+      detail.limit == "superseded") {
     return HandshakeFailure::kAborted;
   }
   return HandshakeFailure::kProtocol;
@@ -71,14 +72,19 @@ void HandshakeTimes::Add(absl::Duration duration) {
 }
 
 bool ListenerHandle::Post(absl::AnyInvocable<void(ListenerAdmin&)> function) {
-  // Held while posting, so that the reactor is there.
+  absl::AnyInvocable<void()> call = [self = self_.lock(),
+                                     function = std::move(function)]() mutable {
+    if (self->admin_ != nullptr) function(*self->admin_);
+  };
+  // Held while posting, so that the reactor is there; but not while a function
+  // that was refused is destroyed, which may call anybody.
   absl::MutexLock lock(&mutex_);
-  if (reactor_ == nullptr) return false;
-  reactor_->Post(
-      [self = self_.lock(), function = std::move(function)]() mutable {
-        if (self->admin_ != nullptr) function(*self->admin_);
-      });
-  return true;
+  return reactor_ != nullptr && reactor_->Post(std::move(call));
+}
+
+bool ListenerHandle::alive() const {
+  absl::MutexLock lock(&mutex_);
+  return reactor_ != nullptr && !reactor_->ended();
 }
 
 void ListenerHandle::Attach(net::Reactor* reactor, ListenerAdmin* admin) {

@@ -37,7 +37,7 @@ enum class HandshakeFailure : uint8_t {
   kVerification,  // the peer's certificate cannot be accepted
   kPolicy,        // the policy or the application refused the peer
   kUnknownPsk,    // no pre-shared key for its identity
-  kAborted,       // by the service, or because it is being ended
+  kAborted,       // by the service, because it is being ended, or superseded
   kProtocol,      // nothing in common, or the peer violated the protocol
 };
 inline constexpr size_t kHandshakeFailures = 8;
@@ -78,6 +78,9 @@ struct ListenerStatistics {
   // Sessions that ended because their peer came back with a new one from the
   // same address and port (RFC 6347 section 4.2.8).
   uint64_t sessions_superseded = 0;
+  // Half-open ones that ended because a newer hello, with a good cookie, came
+  // from the same address and port.
+  uint64_t handshakes_superseded = 0;
   // Sessions that ended because their peer had sent nothing for long; see
   // `SessionOptions::idle_timeout`.
   uint64_t sessions_idle = 0;
@@ -99,13 +102,28 @@ struct ListenerStatistics {
   // Hellos from a source that cannot be answered, as port 0 or a multicast
   // address: somebody has forged it.
   uint64_t dropped_bad_source = 0;
+  // Hellos with a good cookie from an address where a newer one has begun a
+  // session or a handshake: repetitions of what came before.
+  uint64_t dropped_old_hellos = 0;
+  // Of the listener's context, and all its listeners together.
+  SessionIdStatistics session_ids = {};
+  // Where several reactors serve one address: datagrams that arrived here for a
+  // session on another one and were sent on to it.
+  uint64_t strays_forwarded = 0;
+  // Hellos that were sent on to another reactor: this one accepts no more, or
+  // has no handshake that is old enough to give way.
+  uint64_t hellos_handed_over = 0;
+  // Of both, those that were lost: the other had too many to work off already,
+  // or has ended.
+  uint64_t strays_dropped = 0;
   // Of all sessions, those that have ended and those that are there.
   SessionStatistics traffic = {};
   net::DatagramSocketStatistics socket = {};
 };
 
-// What may be changed while a listener runs; see `ListenerOptions`. Lower
-// limits end no session that is there.
+// What may be changed while a listener runs; see `ListenerOptions`. They hold
+// for all reactors of a listener together. Lower limits end no session that is
+// there.
 struct ListenerLimits {
   size_t max_sessions = 1'000'000;
   size_t max_session_memory = size_t{16} << 30;
@@ -119,6 +137,9 @@ struct ListenerLimits {
   // Of sessions that begin from now on, instead of what their context says in
   // `SessionOptions::idle_timeout`; 0: as it says.
   size_t idle_timeout_seconds = 0;
+
+  friend bool operator==(const ListenerLimits&,
+                         const ListenerLimits&) = default;
 };
 
 enum class SessionEventKind : uint8_t { kOpened, kChanged, kClosed };
@@ -159,6 +180,7 @@ class ListenerAdmin {
                             uint8_t alert) = 0;
   virtual ListenerStatistics statistics() const = 0;
   virtual ListenerLimits limits() const = 0;
+  // On all reactors of the listener, as `SetCookieParameters`.
   virtual void SetLimits(const ListenerLimits& limits) = 0;
   virtual absl::Status SetCookieParameters(const CookieParameters& p) = 0;
   virtual CookieHash cookie_hash() const = 0;
@@ -189,8 +211,11 @@ class ListenerHandle {
   const std::string& backend() const { return backend_; }
 
   // Runs `function` on the reactor's thread, soon. It is destroyed without
-  // having run if the listener ends before; false: it has ended already.
+  // having run if the listener or its reactor ends before; false: one of them
+  // has ended already.
   bool Post(absl::AnyInvocable<void(ListenerAdmin&)> function);
+  // Neither the listener nor its reactor has ended.
+  bool alive() const;
 
   // For the listener.
   void Attach(net::Reactor* reactor, ListenerAdmin* admin);
@@ -203,7 +228,7 @@ class ListenerHandle {
   const std::string backend_;
   std::weak_ptr<ListenerHandle> self_;
 
-  absl::Mutex mutex_;
+  mutable absl::Mutex mutex_;
   net::Reactor* reactor_ ABSL_GUARDED_BY(mutex_) = nullptr;
   // Read and written on the reactor's thread only.
   ListenerAdmin* admin_ = nullptr;

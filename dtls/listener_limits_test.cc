@@ -15,6 +15,7 @@
 #include "cordon/net/base/endpoint.h"
 #include "cordon/net/task/status_macros.h"
 #include "cordon/net/task/task_scope.h"
+#include "cordon/net/task/timeout.h"
 #include "cordon/testing/heap/heap.h"
 #include "cordon/testing/served_listener/served_listener.h"
 #include "gtest/gtest.h"
@@ -145,6 +146,36 @@ TEST_F(ListenerLimitsTest, TheOldestHandshakeGivesWayToAProvenNewcomer) {
     silent.RequestStop();
     (void)co_await silent.Join();
     co_return absl::OkStatus();
+  });
+}
+
+// Like one that waits for a verdict: it is not the peer's fault.
+TEST_F(ListenerLimitsTest, AHandshakeThatWaitsForAKeyDoesNotGiveWay) {
+  const PreSharedKey psk = {"device", {1, 2, 3, 4, 5, 6, 7, 8}};
+  world_.server_options.psk_lookup = true;
+  world_.client_options.trust = {};
+  world_.client_options.pre_shared_key = psk;
+  world_.listener_options.max_half_open = 1;
+  world_.listener_options.psk_lookup = [psk](const std::string&)
+      -> net::Task<absl::StatusOr<std::vector<uint8_t>>> {
+    co_await ServedListener::Pass(absl::Seconds(10));
+    co_return psk.key;
+  };
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(Connection first, co_await world_.Open());
+    net::TaskScope scope;
+    scope.Spawn(first.Handshake());
+    // Longer than the grace.
+    co_await ServedListener::Pass(absl::Seconds(5));
+    EXPECT_EQ(Now().half_open, 1U);
+    CO_ASSIGN_OR_RETURN(Connection second, co_await world_.Open());
+    EXPECT_FALSE(
+        (co_await net::WithTimeout(absl::Seconds(2), second.Handshake())).ok());
+    EXPECT_GT(Now().dropped_max_half_open, 0U);
+    EXPECT_EQ(Now().half_open_evicted, 0U);
+    CO_RETURN_IF_ERROR(co_await second.AbortHandshake());
+    CO_RETURN_IF_ERROR(co_await scope.Join());
+    co_return co_await ServedListener::Ask(first, "patient");
   });
 }
 

@@ -29,6 +29,10 @@ inline constexpr size_t kMinMtu = 256;
 inline constexpr size_t kMaxMtu = 65535;
 // The largest application message: one record (RFC 5246 section 6.2.1).
 inline constexpr size_t kMaxMessageBytes = 16384;
+// How many records back a session can tell whether one has come before.
+inline constexpr size_t kMinReplayWindow = 64;
+inline constexpr size_t kDefaultReplayWindow = 256;
+inline constexpr size_t kMaxReplayWindow = 1024;
 // A flight is never sent again more often than this.
 inline constexpr int kMaxRetransmissions = 12;
 
@@ -72,6 +76,14 @@ struct SessionOptions {
   bool rtt_based_timeout = true;
   absl::Duration min_retransmission_timeout = absl::Milliseconds(200);
 
+  // A record that comes later than this many newer ones is dropped and counted
+  // (`SessionStatistics::records_replayed`), because nobody can tell any more
+  // whether it has come before (RFC 6347 section 4.1.2.6); from
+  // `kMinReplayWindow` to `kMaxReplayWindow`. Fast traffic over paths of
+  // unequal length wants more: the records that are sent in the time by which
+  // the slower path is slower.
+  size_t replay_window = kDefaultReplayWindow;
+
   // Received messages that wait for `RecvDecrypted`; what does not fit is
   // dropped and counted.
   size_t max_queued_messages = 256;
@@ -88,8 +100,19 @@ struct VerificationOptions {
   // How many authorities may stand between a peer's certificate and the
   // trusted one, from 0 to 100.
   int max_chain_depth = 10;
-  // SHA-256 fingerprints in hexadecimal, colons allowed: a chain with one of
-  // these certificates, the root included, has the error `kBlocked`.
+  // What a peer's certificates may be at most.
+  CertificateLimits limits = {};
+  // A chain with one of these certificates, the root included, has the error
+  // `kBlocked`. Each entry is one of
+  //   the SHA-256 fingerprint of a certificate, in hexadecimal, colons allowed:
+  //     it is blocked however it is written, also with the other signature that
+  //     ECDSA has for everything;
+  //   "spki:" and the SHA-256 fingerprint of a public key: all certificates
+  //     that have it;
+  //   "serial:SERIAL@ISSUER", the serial number in hexadecimal and the issuer
+  //     as `PeerIdentity::issuer` has it, as in "serial:0a1b@CN=Example CA".
+  // `FingerprintOf`, `SpkiFingerprintOf` and `IssuerAndSerialOf` read them from
+  // certificates.
   std::vector<std::string> blocked = {};
   // Names are looked up in the subject alternative names only (RFC 9525). If
   // true, the subject's common name counts where there is no such name.
@@ -137,12 +160,20 @@ struct ServerOptions {
   CookieOptions cookie = {};
 
   // Whether sessions may be resumed, with tickets (RFC 5077) and with session
-  // ids, which cost memory here; for how long; and how many of the latter. A
-  // peer is judged again when its session is resumed.
+  // ids, which cost memory here; and for how long, by the machines' wall
+  // clocks: where a clock has been set back, and where a ticket comes from a
+  // machine whose clock is ahead, the session is not resumed before its time
+  // has come, and there is a whole handshake instead. A peer is judged again
+  // when its session is resumed, and its pre-shared key is looked up: if it is
+  // gone, or another one now, the session is not resumed.
   bool session_tickets = true;
   bool session_ids = true;
   absl::Duration session_lifetime = absl::Hours(2);
+  // How many sessions are kept for their ids, and their bytes, certificates of
+  // the peers included. Beyond it the oldest is forgotten, and counted
+  // (`Context::session_ids`): its client gets a whole handshake.
   size_t max_session_ids = 20'000;
+  size_t max_session_id_bytes = size_t{64} << 20;
   // Tickets are encrypted with a key of this context's own, which is replaced
   // every day; those of the day before are taken. To take tickets on several
   // machines, give all of them the same secret, of 32 bytes or more.
@@ -153,7 +184,9 @@ struct ServerOptions {
   // Gets lines in the format of NSS's key log, with which the traffic can be
   // decrypted. For debugging only. Called on the session's thread.
   std::function<void(absl::string_view line)> key_log = {};
-  // The time that certificates are judged by; the machine's clock by default.
+  // What the time is to other machines: cookies, tickets and the lifetimes of
+  // sessions carry it, certificates are judged by it, snapshots tell it. The
+  // machine's clock by default. It may jump; called on any thread.
   std::function<absl::Time()> wall_clock = {};
 };
 

@@ -21,6 +21,13 @@
 namespace cordon::dtls {
 
 // An error that does not count.
+//
+// WARNING: with some errors nobody vouches for what a certificate says, not
+// even for its names: that its issuer is unknown, or its signature wrong, or
+// that it was revoked; see `BreaksTrust`. Tolerated of any peer, they let
+// anybody in. Tolerate them of a certificate or of a key: of a name, or
+// together with `Policy::allowed_names` but without `Policy::pins`, it is
+// refused, because anybody can claim a name.
 struct Tolerance {
   VerificationErrorCode error = VerificationErrorCode::kUnspecified;
   // Only for a peer whose own certificate has this SHA-256 fingerprint, in
@@ -29,6 +36,9 @@ struct Tolerance {
   // Only for a peer that has such a name, a pattern as in
   // `Policy::allowed_names`; empty: for any.
   std::string name = {};
+  // Only for a peer whose public key has this SHA-256 fingerprint, that of its
+  // SubjectPublicKeyInfo, in hexadecimal; empty: for any.
+  std::string spki = {};
 
   friend bool operator==(const Tolerance&, const Tolerance&) = default;
 };
@@ -61,10 +71,11 @@ struct Policy {
   // Patterns for the DNS names and URIs among a certificate's subject
   // alternative names. "*.example.com", or "dns:*.example.com", is any name
   // with one label more (RFC 9525 section 6.3); "uri:spiffe://example.org/*" is
-  // any URI in which "*" stands for characters other than "/", and "**" for any
-  // characters. If names are allowed, a peer with a certificate must have one
-  // that fits. A peer that has a name which fits a denied one is refused; so is
-  // one whose certificate is for a wildcard that covers a denied name.
+  // any URI in which "*" stands for characters other than "/", "?", "#" and
+  // "@", and "**" for any characters. If names are allowed, a peer with a
+  // certificate must have one that fits. A peer that has a name which fits a
+  // denied one is refused, and there "*" ends at "/" only; so is one whose
+  // certificate is for a wildcard that covers a denied name.
   std::vector<std::string> allowed_names = {};
   std::vector<std::string> denied_names = {};
 

@@ -252,6 +252,54 @@ TEST_F(PolicyHandshakeTest, TheApplicationIsNotAskedAboutWhomThePolicyRefuses) {
   ExpectRefused({Code::kNameDenied}, SSL_AD_ACCESS_DENIED);
 }
 
+// Its names are looked at when somebody would let it pass, not before.
+TEST_F(PolicyHandshakeTest, WhoIgnoresAnErrorDoesNotPassADeniedName) {
+  policy_.denied_names = {"device.example"};
+  Set();
+  pair_.client_options.certificate =
+      SelfSigned({.dns_names = {"device.example"}});
+  Handshake();
+  ASSERT_EQ(server_.state(), EngineState::kVerificationFailed);
+  EXPECT_EQ(CodesOf(server_.engine->verification_errors()),
+            Codes{Code::kSelfSigned});
+  const absl::Status status = server_.engine->ResumeHandshake(
+      IgnoreExactly(server_.engine->verification_errors()), pair_.now,
+      server_.output);
+  EXPECT_TRUE(absl::IsPermissionDenied(status)) << status;
+  pair_.Exchange();
+  ExpectRefused({Code::kNameDenied}, SSL_AD_ACCESS_DENIED);
+  // Nor if the error was ignored from the start.
+  pair_.server_options.verification.ignored =
+      IgnoreExactly(GetErrorDetail(status)->verification_errors);
+  for (IgnoredError& ignored : pair_.server_options.verification.ignored) {
+    ignored.code = Code::kSelfSigned;
+  }
+  server_context_.reset();
+  Handshake();
+  ExpectRefused({Code::kNameDenied}, SSL_AD_ACCESS_DENIED);
+  // Another name passes.
+  policy_.denied_names = {"other.example"};
+  ExpectConnected([&] {
+    const uint64_t version = Set();
+    Handshake();
+    return version;
+  }());
+}
+
+TEST_F(PolicyHandshakeTest, NorDoesWhomTheApplicationAccepts) {
+  policy_.denied_names = {"device.example"};
+  Set();
+  pair_.client_options.certificate =
+      SelfSigned({.dns_names = {"device.example"}});
+  pair_.server_engine.ask_for_verdict = true;
+  Handshake();
+  ASSERT_TRUE(server_.engine->verdict_wanted());
+  server_.engine->GiveVerdict(VerificationVerdict::Accept(), pair_.now,
+                              server_.output);
+  pair_.Exchange();
+  ExpectRefused({Code::kNameDenied}, SSL_AD_ACCESS_DENIED);
+}
+
 TEST_F(PolicyHandshakeTest, KeysMayBeDisabled) {
   UseKeys();
   policy_ = {};

@@ -29,15 +29,27 @@ const PolicyVersion* PolicyStore::Find(absl::string_view listener) const {
   return found == versions_.end() ? nullptr : &found->second.back();
 }
 
+bool PolicyStore::FollowsAll(absl::string_view listener) const {
+  const PolicyVersion* own = Find(listener);
+  // Of what its context says nobody has asked that it be its own.
+  return own == nullptr || own->configured;
+}
+
 const PolicyVersion* PolicyStore::InForce(absl::string_view listener) const {
   const PolicyVersion* own = Find(listener);
   const PolicyVersion* general = Find("");
   if (own == nullptr) return general;
-  // Nobody has asked for its own.
-  if (own->configured && general != nullptr && !general->configured) {
+  if (FollowsAll(listener) && general != nullptr && !general->configured) {
     return general;
   }
   return own;
+}
+
+bool PolicyStore::Follows(absl::string_view listener,
+                          absl::string_view name) const {
+  if (!name.empty()) return listener == name;
+  absl::ReaderMutexLock lock(&mutex_);
+  return FollowsAll(listener);
 }
 
 absl::Status PolicyStore::CheckExpected(absl::string_view listener,
@@ -46,6 +58,9 @@ absl::Status PolicyStore::CheckExpected(absl::string_view listener,
   const PolicyVersion* present = Find(listener);
   const uint64_t version = present == nullptr ? 0 : present->version;
   if (version == expected) return absl::OkStatus();
+  // Who follows the policy for all sees none of its own, even if its context
+  // has said something.
+  if (expected == 0 && InForce(listener) != present) return absl::OkStatus();
   if (version == 0) {
     return absl::AbortedError(
         absl::StrCat("there is no policy ", ForWhom(listener),
@@ -176,6 +191,34 @@ std::shared_ptr<const CompiledPolicy> PolicyStore::ForHandshake(
   absl::ReaderMutexLock lock(&mutex_);
   const PolicyVersion* present = InForce(listener);
   return present == nullptr ? nullptr : present->compiled;
+}
+
+absl::StatusOr<PolicyStore::Claim> PolicyStore::ClaimName(
+    absl::string_view listener, const Policy& policy) {
+  absl::MutexLock changes(&changes_);
+  absl::erase_if(claims_,
+                 [](const auto& claim) { return claim.second.expired(); });
+  std::weak_ptr<const Policy>& present = claims_[std::string(listener)];
+  if (Claim shared = present.lock(); shared != nullptr) {
+    if (*shared == policy) return shared;
+    return absl::FailedPreconditionError(absl::StrCat(
+        "a listener called \"", listener,
+        "\" is there already, whose context says something else of its "
+        "clients, "
+        "and listeners of one name have one policy: give this one another name "
+        "(ListenerOptions::name), or the same verification and client_trust"));
+  }
+  auto claim = std::make_shared<const Policy>(policy);
+  present = claim;
+  // Those who had the name before it are gone, and what they said with them.
+  absl::MutexLock lock(&mutex_);
+  auto kept = versions_.find(listener);
+  if (kept != versions_.end() && kept->second.back().configured &&
+      kept->second.back().policy() != policy) {
+    kept->second.pop_back();
+    if (kept->second.empty()) versions_.erase(kept);
+  }
+  return claim;
 }
 
 absl::Status PolicyStore::EnsurePolicy(absl::string_view listener,

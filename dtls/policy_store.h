@@ -113,10 +113,22 @@ class PolicyStore {
   // For listeners. Null: there is no policy.
   std::shared_ptr<const internal::CompiledPolicy> ForHandshake(
       absl::string_view listener) const;
+  // What a listener's context says of clients; lives for as long as the
+  // listener takes new ones.
+  using Claim = std::shared_ptr<const Policy>;
+  // Takes a name for a listener, or shares it with those that have it already:
+  // listeners of one name have one policy, so that their contexts must say the
+  // same. kFailedPrecondition: one of them says something else.
+  absl::StatusOr<Claim> ClaimName(absl::string_view listener,
+                                  const Policy& policy)
+      ABSL_LOCKS_EXCLUDED(changes_, mutex_);
   // What a listener's context says, unless somebody has set a policy for it
   // already. The first listener's holds for all; one that another needs for
   // itself holds until somebody sets one for it, or one for all.
   absl::Status EnsurePolicy(absl::string_view listener, const Policy& policy);
+  // Whether listeners of the name `listener` follow what is set for `name`,
+  // which may be empty: for all that have none of their own.
+  bool Follows(absl::string_view listener, absl::string_view name) const;
 
  private:
   // Checks `policy` and makes it ready as the next version.
@@ -134,12 +146,18 @@ class PolicyStore {
   // Which of its own and the one for all counts for a listener, or null.
   const PolicyVersion* InForce(absl::string_view listener) const
       ABSL_SHARED_LOCKS_REQUIRED(mutex_);
+  // Whether a policy that somebody sets for all is in force for a listener.
+  bool FollowsAll(absl::string_view listener) const
+      ABSL_SHARED_LOCKS_REQUIRED(mutex_);
 
   // Held during a change, which takes its time: policies are compiled, and the
   // journal may write to a disk. Reactors only ever wait for `mutex_`.
   absl::Mutex changes_ ABSL_ACQUIRED_BEFORE(mutex_);
   uint64_t last_version_ ABSL_GUARDED_BY(changes_) = 0;
   Journal journal_ ABSL_GUARDED_BY(changes_);
+  // By the names of listeners.
+  absl::flat_hash_map<std::string, std::weak_ptr<const Policy>> claims_
+      ABSL_GUARDED_BY(changes_);
   mutable absl::Mutex mutex_;
   // Written with `changes_` held, too.
   absl::flat_hash_map<std::string, std::deque<PolicyVersion>> versions_

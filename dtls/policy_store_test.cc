@@ -280,6 +280,73 @@ TEST(PolicyStoreTest, APolicyThatWasSetBeforeOutweighsAConfiguration) {
   EXPECT_EQ(store.History("").size(), 1U);
 }
 
+// Which listeners a policy for all is for: those on which it would be in force.
+TEST(PolicyStoreTest, ListenersFollowWhatIsInForceOnThem) {
+  PolicyStore store;
+  ASSERT_TRUE(store.EnsurePolicy("a", Denying("a.test")).ok());
+  ASSERT_TRUE(store.EnsurePolicy("b", Denying("b.test")).ok());
+  ASSERT_TRUE(Set(store, "c.test", 0, "c").ok());
+  EXPECT_TRUE(store.Follows("a", ""));
+  // It has a history, but nobody has asked for it.
+  EXPECT_FALSE(store.History("b").empty());
+  EXPECT_TRUE(store.Follows("b", ""));
+  EXPECT_FALSE(store.Follows("c", ""));
+  EXPECT_TRUE(store.Follows("unknown", ""));
+  for (const char* name : {"a", "b", "c"}) {
+    EXPECT_TRUE(store.Follows(name, name));
+    EXPECT_FALSE(store.Follows(name, "d"));
+  }
+  ASSERT_TRUE(
+      Set(store, "b2.test", store.History("b").front().version, "b").ok());
+  EXPECT_FALSE(store.Follows("b", ""));
+}
+
+// Whoever asks what is in force is told of the policy for all.
+TEST(PolicyStoreTest, AConfigurationThatIsNotInForceNeedNotBeExpected) {
+  PolicyStore store;
+  ASSERT_TRUE(store.EnsurePolicy("a", Denying("a.test")).ok());
+  ASSERT_TRUE(store.EnsurePolicy("b", Denying("b.test")).ok());
+  EXPECT_TRUE(absl::IsAborted(Set(store, "b2.test", 0, "b").status()));
+  ASSERT_TRUE(Set(store, "all.test", 1).ok());
+  EXPECT_EQ(store.Present("b").listener, "");
+  EXPECT_TRUE(Set(store, "b2.test", 0, "b").ok());
+  EXPECT_EQ(InForce(store, "b"), "b2.test");
+  EXPECT_TRUE(absl::IsAborted(Set(store, "b3.test", 0, "b").status()));
+}
+
+TEST(PolicyStoreTest, ANameIsSharedByThoseWhoSayTheSame) {
+  PolicyStore store;
+  PolicyStore::Claim first = *store.ClaimName("a", Denying("a.test"));
+  PolicyStore::Claim second = *store.ClaimName("a", Denying("a.test"));
+  EXPECT_TRUE(absl::IsFailedPrecondition(
+      store.ClaimName("a", Denying("other.test")).status()));
+  EXPECT_TRUE(store.ClaimName("b", Denying("other.test")).ok());
+  first.reset();
+  EXPECT_FALSE(store.ClaimName("a", Denying("other.test")).ok());
+  second.reset();
+  first = *store.ClaimName("a", Denying("other.test"));
+  EXPECT_FALSE(store.ClaimName("a", Denying("a.test")).ok());
+}
+
+TEST(PolicyStoreTest, OfTwoWhoClaimANameAtOnceOneHasIt) {
+  PolicyStore store;
+  for (int round = 0; round < 50; ++round) {
+    absl::Notification go;
+    std::array<absl::StatusOr<PolicyStore::Claim>, 2> claims = {
+        absl::UnknownError(""), absl::UnknownError("")};
+    std::vector<std::thread> listeners;
+    for (size_t i = 0; i < claims.size(); ++i) {
+      listeners.emplace_back([&, i] {
+        go.WaitForNotification();
+        claims[i] = store.ClaimName("a", Denying(absl::StrCat(i, ".test")));
+      });
+    }
+    go.Notify();
+    for (std::thread& one : listeners) one.join();
+    EXPECT_NE(claims[0].ok(), claims[1].ok());
+  }
+}
+
 TEST(PolicyStoreTest, ABadConfigurationIsToldAndForgotten) {
   PolicyStore store;
   EXPECT_TRUE(absl::IsInvalidArgument(store.EnsurePolicy("a", Denying("a b"))));

@@ -6,8 +6,12 @@
 namespace cordon::dtls {
 
 std::vector<std::shared_ptr<ListenerHandle>> Registry::listeners() const {
+  std::vector<std::shared_ptr<ListenerHandle>> alive;
   absl::ReaderMutexLock lock(&mutex_);
-  return listeners_;
+  for (const std::shared_ptr<ListenerHandle>& listener : listeners_) {
+    if (listener->alive()) alive.push_back(listener);
+  }
+  return alive;
 }
 
 std::vector<std::shared_ptr<ListenerHandle>> Registry::listeners(

@@ -54,7 +54,8 @@ class Registry {
   PolicyStore& policies() { return policies_; }
   const PolicyStore& policies() const { return policies_; }
 
-  // Those that are there now, in the order in which they came.
+  // Those that are there now, in the order in which they came. One whose
+  // reactor has ended is not.
   std::vector<std::shared_ptr<ListenerHandle>> listeners() const;
   // Those of one name; of all if it is empty.
   std::vector<std::shared_ptr<ListenerHandle>> listeners(

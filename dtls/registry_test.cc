@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
 #include "absl/synchronization/notification.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/connection.h"
@@ -109,6 +111,138 @@ TEST_F(RegistryTest, AListenersConfigurationIsItsPolicy) {
   EXPECT_EQ(registry_->policies().Present("b").version, 1U);
 }
 
+ServerOptions VerifyingOptions() {
+  ServerOptions options;
+  options.certificates = {
+      ServedListener::Authority().Issue({.dns_names = {"localhost"}})};
+  options.client_trust = ServedListener::Authority().trust();
+  options.verification.mode = PeerVerification::kVerify;
+  return options;
+}
+
+// Two listeners of one name whose contexts say something else of clients: the
+// rules of one must not come to the other.
+class NamesOfListenersTest : public RegistryTest {
+ protected:
+  absl::StatusOr<Listener> TryBind(const Context& context,
+                                   const std::string& name = "default") {
+    ListenerOptions options;
+    options.name = name;
+    options.registry = registry_;
+    return Listener::Bind(reactor_, net::Endpoint::LoopbackV4(0), context,
+                          options);
+  }
+  PeerVerification ModeInForce(const std::string& name = "default") const {
+    return registry_->policies().Present(name).policy().client_certificate;
+  }
+
+  SimReactor reactor_;
+  const Context verifying_ = *Context::Server(VerifyingOptions());
+};
+
+TEST_F(NamesOfListenersTest, ADifferingConfigurationIsRefused) {
+  for (const bool strict_first : {true, false}) {
+    for (const std::string& name : {std::string("default"), std::string("a")}) {
+      const Context& first = strict_first ? verifying_ : context_;
+      const Context& second = strict_first ? context_ : verifying_;
+      std::optional<Listener> one = *TryBind(first, name);
+      const PeerVerification mode = ModeInForce(name);
+      EXPECT_EQ(mode, strict_first ? PeerVerification::kVerify
+                                   : PeerVerification::kNone);
+      const absl::Status refused = TryBind(second, name).status();
+      EXPECT_TRUE(absl::IsFailedPrecondition(refused)) << refused;
+      EXPECT_TRUE(
+          absl::StrContains(refused.message(), absl::StrCat("\"", name, "\"")));
+      EXPECT_TRUE(
+          absl::StrContains(refused.message(), "ListenerOptions::name"));
+      EXPECT_EQ(ModeInForce(name), mode);
+      EXPECT_EQ(registry_->listeners().size(), 1U);
+      // Under another name it may be.
+      const absl::StatusOr<Listener> other = TryBind(second, name + "2");
+      EXPECT_TRUE(other.ok()) << other.status();
+      EXPECT_NE(ModeInForce(name + "2"), mode);
+      EXPECT_EQ(ModeInForce(name), mode);
+    }
+  }
+}
+
+// As several reactors do.
+TEST_F(NamesOfListenersTest, EqualConfigurationsShareAName) {
+  const Context again = *Context::Server(VerifyingOptions());
+  SimReactor second;
+  const Listener one = *TryBind(verifying_);
+  const absl::StatusOr<Listener> two = TryBind(verifying_);
+  EXPECT_TRUE(two.ok()) << two.status();
+  const absl::StatusOr<Listener> three = TryBind(again);
+  EXPECT_TRUE(three.ok()) << three.status();
+  EXPECT_EQ(registry_->policies().Present("default").version, 1U);
+}
+
+TEST_F(NamesOfListenersTest, OtherRegistriesHaveOtherNames) {
+  const Listener one = *TryBind(verifying_);
+  ListenerOptions options;
+  options.registry = std::make_shared<Registry>();
+  const absl::StatusOr<Listener> other =
+      Listener::Bind(reactor_, net::Endpoint::LoopbackV4(0), context_, options);
+  EXPECT_TRUE(other.ok()) << other.status();
+}
+
+TEST_F(NamesOfListenersTest, ANameIsFreeOnceAllItsListenersAreGone) {
+  std::optional<Listener> one = *TryBind(verifying_);
+  std::optional<Listener> two = *TryBind(verifying_);
+  one.reset();
+  EXPECT_FALSE(TryBind(context_).ok());
+  two.reset();
+  one = *TryBind(context_);
+  EXPECT_EQ(ModeInForce(), PeerVerification::kNone);
+  // What was said before is not remembered, however often it changes.
+  one.reset();
+  one = *TryBind(verifying_);
+  EXPECT_EQ(ModeInForce(), PeerVerification::kVerify);
+  ServerOptions options = VerifyingOptions();
+  options.verification.max_chain_depth = 3;
+  const Context third = *Context::Server(options);
+  EXPECT_FALSE(TryBind(third).ok());
+  one.reset();
+  one = *TryBind(third);
+  EXPECT_EQ(registry_->policies().Present("default").policy().max_chain_depth,
+            3);
+  one.reset();
+  one = *TryBind(context_);
+  EXPECT_EQ(ModeInForce(), PeerVerification::kNone);
+}
+
+TEST_F(NamesOfListenersTest, WhoAcceptsNobodyKeepsNoName) {
+  Listener one = *TryBind(verifying_);
+  one.StopAccepting();
+  Listener two = *TryBind(context_);
+  EXPECT_EQ(ModeInForce(), PeerVerification::kNone);
+  EXPECT_FALSE(TryBind(verifying_).ok());
+}
+
+TEST_F(NamesOfListenersTest, WhatAnOperatorHasSetStays) {
+  std::optional<Listener> one = *TryBind(context_);
+  Policy set = registry_->policies().Present("default").policy();
+  set.denied_names = {"stolen.example"};
+  for (const std::string& listener : {std::string(), std::string("default")}) {
+    const auto history = registry_->policies().History(listener);
+    ASSERT_TRUE(registry_->policies()
+                    .Set({.listener = listener,
+                          .policy = set,
+                          .expected_version =
+                              history.empty() ? 0 : history.front().version})
+                    .ok());
+    // Nor does it make way for another configuration.
+    EXPECT_FALSE(TryBind(verifying_).ok());
+    one.reset();
+    one = *TryBind(verifying_);
+    EXPECT_EQ(registry_->policies().Present("default").policy(), set);
+    one.reset();
+    one = *TryBind(context_);
+    EXPECT_EQ(registry_->policies().Present("default").policy(), set);
+  }
+}
+
 // One that could not be bound leaves nothing behind.
 TEST_F(RegistryTest, AnAddressThatIsInUseIsNoPolicy) {
   SimReactor reactor;
@@ -151,6 +285,37 @@ TEST_F(RegistryTest, WhatIsPostedRunsOnceOrNever) {
   };
   EXPECT_EQ(reactor.Run(task()), absl::OkStatus());
   EXPECT_EQ(alive.use_count(), 1);
+}
+
+// It was bound outside of its reactor's task, and is still there.
+TEST_F(RegistryTest, AListenerWhoseReactorHasEndedIsGone) {
+  SimReactor reactor;
+  std::optional<Listener> listener = Bind(reactor, "a");
+  const auto handle = registry_->listeners().front();
+  int ran = 0;
+  auto alive = std::make_shared<int>();
+  // Before it begins, and while it runs.
+  EXPECT_TRUE(handle->Post([&ran, alive](ListenerAdmin&) { ++ran; }));
+  auto task = [&]() -> net::Task<absl::Status> {
+    CO_RETURN_IF_ERROR(co_await net::SleepFor(absl::Milliseconds(1)));
+    EXPECT_EQ(registry_->listeners().size(), 1U);
+    EXPECT_TRUE(handle->Post([&ran, alive](ListenerAdmin&) { ++ran; }));
+    co_return absl::OkStatus();
+  };
+  EXPECT_EQ(reactor.Run(task()), absl::OkStatus());
+  EXPECT_EQ(ran, 1);
+  EXPECT_FALSE(handle->alive());
+  EXPECT_FALSE(handle->Post([&ran, alive](ListenerAdmin&) { ++ran; }));
+  // Nothing is kept that will never run.
+  EXPECT_EQ(alive.use_count(), 1);
+  EXPECT_TRUE(registry_->listeners().empty());
+  EXPECT_TRUE(registry_->listeners("a").empty());
+  // It comes back with its reactor.
+  auto again = [&]() -> net::Task<absl::Status> {
+    EXPECT_EQ(registry_->listeners("a").size(), 1U);
+    co_return absl::OkStatus();
+  };
+  EXPECT_EQ(reactor.Run(again()), absl::OkStatus());
 }
 
 TEST_F(RegistryTest, AListenerIsThereAsLongAsItsSessions) {

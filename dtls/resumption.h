@@ -4,6 +4,8 @@
 
 #include <openssl/base.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <utility>
@@ -40,6 +42,19 @@ class ResumableSession {
 
  private:
   std::shared_ptr<SSL_SESSION> session_;
+};
+
+// Of the sessions that a server's context keeps so that they are resumed by
+// their ids.
+struct SessionIdStatistics {
+  // Which context's, a number of its own in the process; 0: that of none.
+  uint64_t context = 0;
+  size_t sessions = 0;  // now
+  size_t bytes = 0;     // that these take, certificates of the peers included
+  // Sessions that were forgotten before their time, or not kept, because of
+  // `ServerOptions::max_session_ids` and `max_session_id_bytes`.
+  uint64_t dropped_max_session_ids = 0;
+  uint64_t dropped_max_session_id_bytes = 0;
 };
 
 }  // namespace cordon::dtls

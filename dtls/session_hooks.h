@@ -36,7 +36,9 @@ using VerifyPeer =
 
 // Finds the pre-shared key of an identity that is not among
 // `ServerOptions::pre_shared_keys`; likewise. Any error, or an empty key, means
-// that there is none: the client gets the alert unknown_psk_identity.
+// that there is none: the client gets the alert unknown_psk_identity. It is
+// asked for a session that is resumed, too, which ends so if its key is another
+// one.
 using PskLookup = std::function<net::Task<absl::StatusOr<std::vector<uint8_t>>>(
     const std::string& identity)>;
 

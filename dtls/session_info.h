@@ -20,6 +20,8 @@ struct SessionInfo {
   std::string signature_algorithm = {};  // that the peer signed with
   std::string alpn = {};
   std::string server_name = {};  // SNI
+  // A pre-shared key was used; its identity may be empty.
+  bool psk = false;
   std::string psk_identity = {};
   std::string psk_identity_hint = {};  // a client: the server's
   std::string srtp_profile = {};       // "SRTP_AEAD_AES_128_GCM"

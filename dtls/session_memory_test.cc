@@ -7,10 +7,12 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/connection.h"
+#include "cordon/dtls/error.h"
 #include "cordon/dtls/internal/session_bounds.h"
 #include "cordon/dtls/listener_admin.h"
 #include "cordon/net/task/status_macros.h"
 #include "cordon/net/task/task_scope.h"
+#include "cordon/testing/certs/certs.h"
 #include "cordon/testing/heap/heap.h"
 #include "cordon/testing/served_listener/served_listener.h"
 #include "gtest/gtest.h"
@@ -115,6 +117,45 @@ TEST_F(SessionMemoryTest, MessagesThatWaitCount) {
     co_return co_await modest.Close();
   });
   EXPECT_EQ(world_.ended.size(), 2U);
+}
+
+TEST_F(SessionMemoryTest, ThePeersCertificatesCount) {
+  constexpr size_t kPadding = 10'000;
+  world_.client_options.certificate =
+      testing::SelfSigned({.padding = kPadding});
+  world_.server_options.verification.mode = PeerVerification::kQuery;
+  world_.server_options.client_trust = ServedListener::Authority().trust();
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    {
+      CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Connect());
+      CO_RETURN_IF_ERROR(co_await ServedListener::Ask(client, "first"));
+      EXPECT_GE(Now().session_memory, kSessionBytes + kPadding);
+      // Its errors refer to the certificate; they do not repeat it.
+      EXPECT_LE(Now().session_memory, kSessionBytes + kPadding + 3000);
+      CO_RETURN_IF_ERROR(co_await client.Close());
+    }
+    co_await ServedListener::Pass(absl::Seconds(1));
+    EXPECT_EQ(Now().session_memory, 0U);
+    co_return absl::OkStatus();
+  });
+}
+
+TEST_F(SessionMemoryTest, CertificatesThatFindNoRoomEndTheHandshake) {
+  world_.client_options.certificate = testing::SelfSigned({.padding = 10'000});
+  world_.server_options.verification.mode = PeerVerification::kQuery;
+  world_.server_options.client_trust = ServedListener::Authority().trust();
+  world_.listener_options.max_session_memory = kSessionBytes + 10'000;
+  ExpectRuns([&]() -> net::Task<absl::Status> {
+    CO_ASSIGN_OR_RETURN(Connection client, co_await world_.Open());
+    EXPECT_FALSE((co_await client.Handshake()).ok());
+    EXPECT_EQ(Now().dropped_max_session_memory, 1U);
+    co_await ServedListener::Pass(absl::Seconds(1));
+    EXPECT_EQ(Now().session_memory, 0U);
+    co_return absl::OkStatus();
+  });
+  ASSERT_EQ(world_.ended.size(), 1U);
+  EXPECT_TRUE(absl::IsResourceExhausted(world_.ended[0])) << world_.ended[0];
+  EXPECT_EQ(GetErrorDetail(world_.ended[0])->limit, "max_session_memory");
 }
 
 TEST_F(SessionMemoryTest, IsGivenBack) {

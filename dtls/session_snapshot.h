@@ -7,6 +7,7 @@
 #include <openssl/pool.h>
 #include <openssl/stack.h>
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -31,9 +32,11 @@ struct SessionSnapshot {
   SessionInfo info = {};
   // The peer's certificates, its own first; null if it has none.
   bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> chain = {};
+  // What these may be to be looked at.
+  CertificateLimits limits = {};
   // What is wrong and not ignored.
   std::vector<VerificationError> errors = {};
-  // By the machine's clock.
+  // By the wall clock of the session's context, as it is set now.
   absl::Time opened = absl::InfinitePast();
   absl::Time last_activity = absl::InfinitePast();
   SessionStatistics statistics = {};
@@ -43,6 +46,9 @@ struct SessionSnapshot {
   // Before the end of its handshake.
   bool half_open() const { return IsHalfOpen(state); }
 };
+
+// Bytes of memory that the snapshot keeps, what it shares with others included.
+size_t BytesOf(const SessionSnapshot& session);
 
 // Parses the certificates. Empty without any.
 PeerIdentity IdentityOf(const SessionSnapshot& session);

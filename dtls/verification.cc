@@ -1,6 +1,7 @@
 #include "cordon/dtls/verification.h"
 
 #include <algorithm>
+#include <string>
 
 namespace cordon::dtls {
 
@@ -25,7 +26,7 @@ std::vector<IgnoredError> IgnoreExactly(
   std::vector<IgnoredError> ignored;
   ignored.reserve(errors.size());
   for (const VerificationError& error : errors) {
-    ignored.push_back({error.code, error.certificate});
+    ignored.push_back({error.code, std::string(error.certificate.view())});
   }
   return ignored;
 }

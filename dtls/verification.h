@@ -16,6 +16,7 @@
 #ifndef CORDON_DTLS_VERIFICATION_H_
 #define CORDON_DTLS_VERIFICATION_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -65,6 +66,42 @@ constexpr bool RefusesUnverified(PeerVerification mode) {
   return false;
 }
 
+// What a peer's certificates may be at most. Anybody can make certificates that
+// would take seconds to judge, so these limits are checked before anything of
+// the certificates is decoded, by both roles. What is beyond one has the error
+// `kLimitExceeded` and is not looked at any further: no signature, no name. The
+// defaults are several times what authorities issue. Each is at least 1.
+//
+// How many certificates are looked at follows from `max_chain_depth`: so many
+// authorities, the peer's own, and the trusted one, if the peer sends it. Of
+// more than that the first count.
+struct CertificateLimits {
+  // Bytes of all certificates that the peer sends, and of one.
+  size_t max_chain_bytes = 65'536;
+  size_t max_certificate_bytes = 32'768;
+  // Of one certificate: extensions; names, which are the subject alternative
+  // names and the attributes of the subject; the subtrees that its name
+  // constraints permit and exclude; policies and policy mappings.
+  size_t max_extensions = 64;
+  size_t max_names = 512;
+  size_t max_name_constraints = 256;
+  size_t max_policies = 64;
+  // Of all: the names of each certificate, times the name constraints of the
+  // others.
+  size_t max_name_checks = 32'768;
+  // Of an RSA or DSA key.
+  size_t max_key_bits = 8'192;
+  // If a chain comes to no trusted certificate, or a signature in it is wrong,
+  // it cannot become good any more. What is left of it is judged only if there
+  // are no more signatures than this to check, so that somebody who knows the
+  // certificates may be told the rest. Else the peer's own has the error
+  // `kUnableToVerifyFirst`. May be 0.
+  size_t max_unanchored_signatures = 3;
+
+  friend bool operator==(const CertificateLimits&,
+                         const CertificateLimits&) = default;
+};
+
 // An error that does not count.
 struct IgnoredError {
   VerificationErrorCode code = VerificationErrorCode::kUnspecified;
@@ -73,7 +110,7 @@ struct IgnoredError {
 
   bool Covers(const VerificationError& error) const {
     return code == error.code &&
-           (certificate.empty() || certificate == error.certificate);
+           (certificate.empty() || error.certificate.view() == certificate);
   }
 };
 
@@ -95,9 +132,11 @@ struct PeerIdentity {
   bool is_server = false;
   // The peer's certificates in DER, its own first.
   std::vector<std::string> chain = {};
-  // Of its own certificate: readable names, the subject alternative names, and
-  // the serial number and the SHA-256 fingerprints of the certificate and of
-  // its public key, in lower-case hexadecimal.
+  // Of its own certificate: readable names, which are printable and cut (see
+  // `net::kMaxNameBytes`); the subject alternative names as they are; and the
+  // serial number and the SHA-256 fingerprints of the certificate and of its
+  // public key, in lower-case hexadecimal. Of a certificate that is beyond one
+  // of the `CertificateLimits` only its fingerprint is known.
   std::string subject = {};
   std::string issuer = {};
   std::vector<std::string> dns_names = {};

@@ -13,6 +13,7 @@
 #include "cordon/dtls/credentials.h"
 #include "cordon/testing/certs/certs.h"
 #include "cordon/testing/engine_pair/engine_pair.h"
+#include "cordon/testing/forged_chain/forged_chain.h"
 #include "gtest/gtest.h"
 
 namespace cordon::dtls {
@@ -317,6 +318,55 @@ TEST_F(UntrustedServerTest, AClientThatDoesNotInsistGoesOn) {
     pair_.Exchange();
     EXPECT_EQ(client_.state(), EngineState::kVerificationFailed);
   }
+}
+
+// --- Limits ----------------------------------------------------------------
+
+TEST_F(VerificationTest, BothSidesHaveLimitsForCertificates) {
+  pair_.server_options.certificates = {testing::ForUse(
+      testing::ForgedChain(3, {.dns_names = 600, .excluded_subtrees = 100}))};
+  pair_.Make();
+  pair_.Exchange();
+  ASSERT_EQ(client_.state(), EngineState::kVerificationFailed);
+  EXPECT_EQ(CodesOf(client_.engine->verification_errors()),
+            Codes{Code::kLimitExceeded});
+  // Who makes an exception makes it for this certificate.
+  const std::vector<IgnoredError> exactly =
+      IgnoreExactly(client_.engine->verification_errors());
+  EXPECT_FALSE(exactly[0].certificate.empty());
+
+  pair_.server_options.certificates = {EnginePair::ServerCertificate()};
+  pair_.client_options.certificate = testing::ForUse(
+      testing::ForgedChain(3, {.dns_names = 600, .excluded_subtrees = 100}));
+  pair_.server_options.client_trust = Authority().trust();
+  for (PeerVerification mode :
+       {PeerVerification::kQuery, PeerVerification::kVerify}) {
+    pair_.server_options.verification.mode = mode;
+    pair_.Make();
+    pair_.Exchange();
+    EXPECT_EQ(pair_.connected(), mode == PeerVerification::kQuery);
+    EXPECT_EQ(CodesOf(server_.engine->verification_errors()),
+              Codes{Code::kLimitExceeded});
+    EXPECT_EQ(server_.engine->info().peer_subject, "");
+    EXPECT_TRUE(server_.engine->peer_identity().dns_names.empty());
+  }
+}
+
+TEST_F(VerificationTest, TheLimitsAreOptions) {
+  pair_.client_options.verification.limits.max_names = 2;
+  pair_.Make();
+  pair_.Exchange();
+  EXPECT_TRUE(pair_.connected());
+  pair_.client_options.verification.limits.max_names = 1;
+  pair_.Make();
+  pair_.Exchange();
+  ASSERT_EQ(client_.state(), EngineState::kVerificationFailed);
+  EXPECT_TRUE(absl::StrContains(client_.engine->error().message(),
+                                "max_names is 1, and it comes to 2"))
+      << client_.engine->error();
+  pair_.client_options.verification.limits.max_names = 0;
+  EXPECT_TRUE(
+      absl::IsInvalidArgument(Context::Client(pair_.client_options).status()));
 }
 
 // ACCEPTANCE: QT12

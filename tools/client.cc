@@ -1,9 +1,8 @@
 // A DTLS client for people and scripts: lines in, lines out.
 #include <algorithm>
-#include <cerrno>
 #include <cstdint>
-#include <cstdio>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,11 +13,15 @@
 #include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/connect.h"
 #include "cordon/dtls/context.h"
+#include "cordon/net/base/line_writer.h"
+#include "cordon/net/base/printable.h"
 #include "cordon/net/base/resolve.h"
 #include "cordon/net/reactor/make_reactor.h"
 #include "cordon/net/task/status_macros.h"
@@ -28,6 +31,7 @@
 #include "cordon/tools/common_flags.h"
 #include "cordon/tools/interruption.h"
 #include "cordon/tools/line_reader.h"
+#include "cordon/tools/output_writer.h"
 #include "cordon/tools/secret_file.h"
 
 ABSL_FLAG(std::string, name, "",
@@ -42,7 +46,11 @@ ABSL_FLAG(std::string, verify, "require",
 ABSL_FLAG(std::string, ignore, "",
           "Verification errors that do not count, with commas; such as those "
           "that this program names when it refuses a server.");
-ABSL_FLAG(std::string, psk, "", "A pre-shared key, IDENTITY:HEX.");
+ABSL_FLAG(std::string, psk_file, "",
+          "A file with a pre-shared key, IDENTITY:HEX.");
+ABSL_FLAG(std::string, psk, "",
+          "The key itself, IDENTITY:HEX. Better --psk_file: every user of the "
+          "machine can see command lines.");
 ABSL_FLAG(std::string, session_file, "",
           "Resume the session that is kept in this file, if there is one, and "
           "keep the new one there.");
@@ -103,42 +111,40 @@ net::Task<absl::Status> SendLines(net::Reactor& reactor,
   co_return co_await net::SleepFor(absl::GetFlag(FLAGS_linger));
 }
 
-absl::Status FlushOutput() {
-  if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) {
-    return absl::OkStatus();
-  }
-  return absl::ErrnoToStatus(errno, "cannot write the output");
-}
-
-net::Task<absl::Status> PrintMessages(dtls::Connection& connection) {
+net::Task<absl::Status> PrintMessages(dtls::Connection& connection,
+                                      tools::OutputWriter& output) {
   while (true) {
     absl::StatusOr<dtls::Message> message = co_await connection.RecvDecrypted();
     if (!message.ok()) co_return message.status();
-    std::fwrite(message->text().data(), 1, message->size(), stdout);
-    std::fputc('\n', stdout);
-    CO_RETURN_IF_ERROR(FlushOutput());
+    CO_RETURN_IF_ERROR(
+        co_await output.Write(absl::StrCat(message->text(), "\n")));
   }
 }
 
-void Print(const char* label, const std::string& value) {
-  if (!value.empty()) std::printf("%-10s %s\n", label, value.c_str());
+// A line, or none if there is no value.
+std::string Labelled(absl::string_view label, absl::string_view value) {
+  if (value.empty()) return "";
+  return absl::StrFormat("%-10s %s\n", label, net::PrintableText(value));
 }
 
-void PrintInfo(const dtls::Connection& connection) {
+std::string InfoText(const dtls::Connection& connection) {
   const dtls::SessionInfo info = connection.info();
-  Print("version:", info.version);
-  Print("cipher:", info.cipher);
-  Print("group:", info.group);
-  Print("signature:", info.signature_algorithm);
-  Print("peer:", info.peer_subject);
-  Print("verified:", info.peer_chain.empty() ? ""
-                     : info.peer_verified    ? "yes"
-                                             : "no");
-  Print("ignored:", absl::StrJoin(tools::IdsOf(info.ignored_errors), ","));
-  Print("psk:", info.psk_identity);
-  Print("alpn:", info.alpn);
-  Print("srtp:", info.srtp_profile);
-  Print("resumed:", info.resumed ? "yes" : "no");
+  return absl::StrCat(
+      Labelled("version:", info.version), Labelled("cipher:", info.cipher),
+      Labelled("group:", info.group),
+      Labelled("signature:", info.signature_algorithm),
+      Labelled("peer:", info.peer_subject),
+      Labelled("verified:", info.peer_chain.empty() ? ""
+                            : info.peer_verified    ? "yes"
+                                                    : "no"),
+      Labelled("ignored:",
+               absl::StrJoin(tools::IdsOf(info.ignored_errors), ",")),
+      Labelled("psk:", info.psk && info.psk_identity.empty()
+                           ? "\"\""
+                           : net::Printable(info.psk_identity)),
+      Labelled("alpn:", net::Printable(info.alpn)),
+      Labelled("srtp:", info.srtp_profile),
+      Labelled("resumed:", info.resumed ? "yes" : "no"));
 }
 
 // Has a failed handshake say how to go on without a good certificate.
@@ -157,9 +163,9 @@ absl::Status WithHint(const absl::Status& status,
 
 void PrintWarnings(const std::vector<dtls::VerificationError>& errors) {
   for (const dtls::VerificationError& error : errors) {
-    std::fprintf(stderr, "%s: warning: %s [%s]\n", kProgram,
-                 error.message.c_str(),
-                 std::string(dtls::VerificationErrorId(error.code)).c_str());
+    net::LineWriter::StandardError().Write(
+        absl::StrCat(kProgram, ": warning: ", error.message, " [",
+                     dtls::VerificationErrorId(error.code), "]"));
   }
 }
 
@@ -173,16 +179,15 @@ absl::Status KeepSession(const dtls::Connection& connection) {
   return tools::ReplaceSecretFile(path, session->Serialize());
 }
 
-absl::Status PrintKeyMaterial(const dtls::Connection& connection,
-                              const Export& wanted) {
-  if (wanted.bytes == 0) return absl::OkStatus();
+absl::StatusOr<std::string> KeyMaterialText(const dtls::Connection& connection,
+                                            const Export& wanted) {
+  if (wanted.bytes == 0) return "";
   absl::StatusOr<std::vector<uint8_t>> key =
       connection.ExportKeyingMaterial(wanted.label, {}, wanted.bytes);
   if (!key.ok()) return key.status();
-  Print("exported:",
-        absl::BytesToHexString(
-            {reinterpret_cast<const char*>(key->data()), key->size()}));
-  return absl::OkStatus();
+  return Labelled("exported:", absl::BytesToHexString(
+                                   {reinterpret_cast<const char*>(key->data()),
+                                    key->size()}));
 }
 
 net::Task<absl::Status> Run(net::Reactor& reactor, dtls::Context context,
@@ -194,14 +199,19 @@ net::Task<absl::Status> Run(net::Reactor& reactor, dtls::Context context,
     co_return WithHint(status, connection.PeerVerificationErrors());
   }
   PrintWarnings(connection.PeerVerificationErrors());
-  if (absl::GetFlag(FLAGS_info)) PrintInfo(connection);
-  CO_RETURN_IF_ERROR(PrintKeyMaterial(connection, plan.key_material));
-  CO_RETURN_IF_ERROR(FlushOutput());
+  tools::OutputWriter output(reactor);
+  std::string text = absl::GetFlag(FLAGS_info) ? InfoText(connection) : "";
+  CO_ASSIGN_OR_RETURN(const std::string key_material,
+                      KeyMaterialText(connection, plan.key_material));
+  text += key_material;
+  CO_RETURN_IF_ERROR(co_await output.Write(std::move(text)));
   CO_RETURN_IF_ERROR(KeepSession(connection));
   auto ended = co_await net::WhenAny(SendLines(reactor, connection),
-                                     PrintMessages(connection));
-  absl::Status status = ended.index == 0 ? std::get<0>(ended.results)
-                                         : std::get<1>(ended.results);
+                                     PrintMessages(connection, output),
+                                     output.Failure());
+  absl::Status status = std::get<0>(ended.results);
+  if (ended.index == 1) status = std::get<1>(ended.results);
+  if (ended.index == 2) status = std::get<2>(ended.results);
   if (dtls::IsClosed(status)) {
     // All that was read has been sent; only the linger time was cut short.
     const absl::Status& sent = std::get<0>(ended.results);
@@ -211,6 +221,8 @@ net::Task<absl::Status> Run(net::Reactor& reactor, dtls::Context context,
     status.Update(KeepSession(connection));
   }
   status.Update(co_await connection.Close());
+  // Who does not read may be waited for until somebody interrupts us.
+  status.Update(co_await output.Flush());
   co_return status;
 }
 
@@ -245,12 +257,15 @@ dtls::Context MakeContext() {
   options.verification.common_name_fallback = absl::GetFlag(FLAGS_common_name);
   SetVerificationMode(&options.verification);
   tools::SetVerification(kProgram, &options.verification);
-  if (const std::string text = absl::GetFlag(FLAGS_psk); !text.empty()) {
-    options.pre_shared_key = tools::PskOrDie(kProgram, text);
+  if (std::optional<dtls::PreSharedKey> psk = tools::PskOrDie(
+          kProgram, absl::GetFlag(FLAGS_psk_file), absl::GetFlag(FLAGS_psk));
+      psk.has_value()) {
+    options.pre_shared_key = *std::move(psk);
   }
   options.certificate = tools::OwnCertificate(kProgram);
   options.trust = tools::Trust(kProgram);
   tools::SetProtocol(kProgram, &options);
+  tools::SetReplayWindow(kProgram, &options.session);
   options.session.mtu = absl::GetFlag(FLAGS_mtu);
   dtls::ClientOptions mtu;
   mtu.session = options.session;
@@ -287,10 +302,16 @@ Export ExportOrDie() {
 dtls::ResumableSession KeptSession(const dtls::Context& context) {
   const std::string path = absl::GetFlag(FLAGS_session_file);
   if (path.empty()) return {};
-  absl::StatusOr<std::string> bytes = tools::ReadSecretFile(path);
-  if (absl::IsNotFound(bytes.status())) return {};
-  if (!bytes.ok()) tools::Die(kProgram, bytes.status().message());
-  absl::StatusOr<dtls::ResumableSession> session = context.ParseSession(*bytes);
+  absl::StatusOr<tools::SecretFile> file = tools::ReadSecretFile(path);
+  if (absl::IsNotFound(file.status())) return {};
+  if (!file.ok()) tools::Die(kProgram, file.status().message());
+  // Whoever wrote it knows the session's keys, and says who the server is.
+  if (!file->privacy.ok()) {
+    tools::Die(kProgram,
+               absl::StrCat("--session_file: ", file->privacy.message()));
+  }
+  absl::StatusOr<dtls::ResumableSession> session =
+      context.ParseSession(file->content);
   if (!session.ok()) {
     tools::Die(kProgram, absl::StrCat("--session_file: ", path, ": ",
                                       session.status().message()));

@@ -17,6 +17,8 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
+#include "cordon/net/base/line_writer.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::tools {
 namespace {
@@ -25,7 +27,8 @@ namespace {
 constexpr char kSeparator = '\x1f';
 
 bool IsOurs(const absl::CommandLineFlag& flag) {
-  return absl::StrContains(flag.Filename(), "tools/");
+  return absl::StrContains(flag.Filename(), "tools/") ||
+         absl::StrContains(flag.Filename(), "testing/");
 }
 
 // If one of the three is closed, the next file that is opened would be taken
@@ -68,9 +71,14 @@ std::string AbslUnparseFlag(const RepeatedFlag& flag) {
 }
 
 void Die(absl::string_view program, absl::string_view message, int code) {
-  const std::string line =
-      absl::StrReplaceAll(message, {{"\n", " "}, {"\r", " "}});
-  std::fprintf(stderr, "%s: %s\n", std::string(program).c_str(), line.c_str());
+  // Messages may have words of a peer, of a server, or of a file.
+  const std::string line = net::PrintableText(
+      absl::StrReplaceAll(message, {{"\n", " "}, {"\r", " "}}),
+      net::kMaxLineBytes);
+  // After what was said before, and even if nobody reads it.
+  net::LineWriter& writer = net::LineWriter::StandardError();
+  writer.Write(absl::StrCat(program, ": ", line));
+  writer.Flush(net::LineWriter::kPatienceAtExit);
   std::fflush(nullptr);
   std::_Exit(code);
 }

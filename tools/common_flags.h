@@ -5,10 +5,10 @@
 #define CORDON_TOOLS_COMMON_FLAGS_H_
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "absl/flags/declare.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
@@ -16,8 +16,6 @@
 #include "cordon/dtls/error.h"
 #include "cordon/dtls/options.h"
 #include "cordon/dtls/verification.h"
-
-ABSL_DECLARE_FLAG(std::string, password);
 
 namespace cordon::tools {
 
@@ -35,21 +33,39 @@ void SetProtocol(absl::string_view program, dtls::ClientOptions* options);
 void SetVerification(absl::string_view program,
                      dtls::VerificationOptions* options);
 
+// --replay_window.
+void SetReplayWindow(absl::string_view program, dtls::SessionOptions* session);
+
 // --ca, --crl.
 dtls::TrustAnchors Trust(absl::string_view program);
 
-// --cert and --key, or --p12; with --password. Empty if there is none.
+// --cert and --key, or --p12; with --password_file or --password. Empty if
+// there is none.
 dtls::Certificate OwnCertificate(absl::string_view program);
 // Reads it again, after `OwnCertificate`; and the files that it is read from.
 absl::StatusOr<dtls::Certificate> ReadOwnCertificate();
 std::vector<std::string> OwnCertificateFiles();
 
-// The key that `text`, of the flag --psk, says.
-dtls::PreSharedKey PskOrDie(absl::string_view program, const std::string& text);
+// What --password_file has, or --password says; after `OwnCertificate`, which
+// checks that not both were given. A file is read anew, but for a pipe.
+absl::StatusOr<std::string> Password();
 
-// The bytes of the hexadecimal `text` of `flag`, at least `min_bytes`.
-std::string HexOrDie(absl::string_view program, absl::string_view flag,
-                     absl::string_view text, size_t min_bytes);
+// The keys in `files`, the values of the flag --psk_file, one in each line; or
+// those that `texts`, the values of --psk, say.
+std::vector<dtls::PreSharedKey> PsksOrDie(
+    absl::string_view program, const std::vector<std::string>& files,
+    const std::vector<std::string>& texts);
+// The same where there can be one key; none if neither flag was given.
+std::optional<dtls::PreSharedKey> PskOrDie(absl::string_view program,
+                                           const std::string& file,
+                                           const std::string& text);
+
+// The bytes of a secret in hexadecimal, at least `min_bytes`: what `file`, the
+// value of the flag `flag` with "_file" behind it, has, or what `text`, the
+// value of `flag`, says. Empty if neither was given.
+std::string HexSecretOrDie(absl::string_view program, absl::string_view flag,
+                           const std::string& file, const std::string& text,
+                           size_t min_bytes);
 
 // The ids of the errors, each once.
 std::vector<std::string> IdsOf(

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <csignal>
-#include <cstdio>
 #include <memory>
 #include <string>
 #include <thread>
@@ -15,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/context.h"
@@ -22,6 +22,8 @@
 #include "cordon/dtls/cookie.h"
 #include "cordon/dtls/listener.h"
 #include "cordon/dtls/registry.h"
+#include "cordon/net/base/line_writer.h"
+#include "cordon/net/base/printable.h"
 #include "cordon/net/base/resolve.h"
 #include "cordon/net/reactor/reactor_group.h"
 #include "cordon/net/task/status_macros.h"
@@ -39,23 +41,37 @@ ABSL_FLAG(std::string, client_auth, "none",
           "Client certificates: none, query (what is wrong with one is told "
           "with --verbose), request (one that is sent must be good) or "
           "require.");
+ABSL_FLAG(cordon::tools::RepeatedFlag, psk_file, {},
+          "A file with pre-shared keys, IDENTITY:HEX in each line. May be "
+          "repeated.");
 ABSL_FLAG(cordon::tools::RepeatedFlag, psk, {},
-          "A pre-shared key, IDENTITY:HEX. May be repeated.");
+          "A pre-shared key, IDENTITY:HEX. May be repeated. Better --psk_file: "
+          "every user of the machine can see command lines.");
 ABSL_FLAG(std::string, psk_hint, "",
           "Tells clients which of their pre-shared keys to use.");
 ABSL_FLAG(bool, prefer_client_ciphers, false,
           "Of the cipher suites that both have, use what the client prefers.");
 ABSL_FLAG(bool, session_tickets, true, "Resume sessions by tickets.");
 ABSL_FLAG(bool, session_ids, true, "Resume sessions that are kept here.");
+ABSL_FLAG(uint64_t, max_session_id_bytes,
+          cordon::dtls::ServerOptions().max_session_id_bytes,
+          "Memory for sessions that are kept here, the clients' certificates "
+          "included.");
+ABSL_FLAG(std::string, ticket_secret_file, "",
+          "A file with a secret, 32 bytes or more in hexadecimal: servers with "
+          "the same take each other's tickets.");
 ABSL_FLAG(std::string, ticket_secret, "",
-          "Servers with the same secret, 32 bytes or more in hexadecimal, take "
-          "each other's tickets.");
+          "The secret itself. Better --ticket_secret_file: every user of the "
+          "machine can see command lines.");
 ABSL_FLAG(std::string, cookies, "on",
           "Whether clients must show that they receive at their address: on "
           "or off.");
+ABSL_FLAG(std::string, cookie_secret_file, "",
+          "A file with a secret, 16 bytes or more in hexadecimal: servers with "
+          "the same take each other's cookies.");
 ABSL_FLAG(std::string, cookie_secret, "",
-          "Servers with the same secret, 16 bytes or more in hexadecimal, take "
-          "each other's cookies.");
+          "The secret itself. Better --cookie_secret_file: every user of the "
+          "machine can see command lines.");
 ABSL_FLAG(uint32_t, mtu, cordon::dtls::kDefaultMtu,
           "The largest IP packet to send while handshaking, in bytes.");
 ABSL_FLAG(absl::Duration, handshake_deadline,
@@ -71,7 +87,10 @@ ABSL_FLAG(uint64_t, max_queued_messages,
           "dropped.");
 ABSL_FLAG(uint64_t, max_queued_bytes,
           cordon::dtls::SessionOptions().max_queued_bytes, "Their bytes.");
-ABSL_FLAG(uint32_t, reactors, 1, "Threads to serve with; 0: one per core.");
+ABSL_FLAG(
+    uint32_t, reactors, 1,
+    "Threads to serve with; 0: one per core, as far as the CPU quota of a "
+    "container allows.");
 ABSL_FLAG(bool, gro, true,
           "Receive trains of datagrams whole, from peers that send in bulk.");
 ABSL_FLAG(cordon::net::Backend, backend, cordon::net::Backend::kAuto,
@@ -153,32 +172,37 @@ std::string Describe(const dtls::Connection& connection) {
   const dtls::SessionInfo info = connection.info();
   std::vector<std::string> words = {
       connection.peer().ToString(), info.version, info.cipher,
-      connection.peer_identity().subject, info.psk_identity};
+      connection.peer_identity().subject, net::Printable(info.psk_identity)};
+  if (info.psk && info.psk_identity.empty()) words.emplace_back("\"\"");
   if (info.resumed) words.emplace_back("resumed");
   words.erase(std::remove(words.begin(), words.end(), ""), words.end());
   return absl::StrJoin(words, " ");
 }
 
+// On stderr, and never waits for whoever reads it.
+void Log(absl::string_view text) {
+  net::LineWriter::StandardError().Write(absl::StrCat(kProgram, ": ", text));
+}
+
 void PrintWarnings(const dtls::Connection& connection) {
   for (const dtls::VerificationError& error :
        connection.PeerVerificationErrors()) {
-    std::fprintf(stderr, "%s: %s: warning: %s [%s]\n", kProgram,
-                 connection.peer().ToString().c_str(), error.message.c_str(),
-                 std::string(dtls::VerificationErrorId(error.code)).c_str());
+    Log(absl::StrCat(connection.peer().ToString(), ": warning: ", error.message,
+                     " [", dtls::VerificationErrorId(error.code), "]"));
   }
 }
 
 void PrintEnd(const dtls::Connection& connection, const absl::Status& status) {
   std::string end =
-      status.ok() ? "closed in order" : std::string(status.message());
+      status.ok() ? "closed in order"
+                  : net::PrintableText(status.message(), net::kMaxLineBytes);
   if (connection.state() == dtls::EngineState::kVerificationFailed) {
     absl::StrAppend(
         &end, " [",
         absl::StrJoin(tools::IdsOf(connection.PeerVerificationErrors()), ","),
         "]");
   }
-  std::fprintf(stderr, "%s: %s: %s\n", kProgram, Describe(connection).c_str(),
-               end.c_str());
+  Log(absl::StrCat(Describe(connection), ": ", end));
 }
 
 net::Task<absl::Status> Echo(Server& server, dtls::Connection& connection) {
@@ -210,8 +234,7 @@ net::Task<absl::Status> Report(Server& server, Board& board) {
     CO_RETURN_IF_ERROR(co_await net::SleepFor(interval));
     board.Tell(server.index, server.totals());
     if (server.index == 0) {
-      std::fprintf(stderr, "%s: %s\n", kProgram,
-                   board.Sum().ToString().c_str());
+      Log(board.Sum().ToString());
     }
   }
 }
@@ -273,29 +296,29 @@ void SetClientAuthentication(dtls::ServerOptions* options) {
 }
 
 void SetCredentials(dtls::ServerOptions* options) {
-  const tools::RepeatedFlag psks = absl::GetFlag(FLAGS_psk);
   options->certificates = tools::ServerCertificates(kProgram);
-  if (options->certificates.empty() && psks.values.empty()) {
-    tools::DieOfUsage(kProgram, "give --cert and --key, or --psk");
-  }
-  for (const std::string& text : psks.values) {
-    options->pre_shared_keys.push_back(tools::PskOrDie(kProgram, text));
+  options->pre_shared_keys =
+      tools::PsksOrDie(kProgram, absl::GetFlag(FLAGS_psk_file).values,
+                       absl::GetFlag(FLAGS_psk).values);
+  if (options->certificates.empty() && options->pre_shared_keys.empty()) {
+    tools::DieOfUsage(kProgram, "give --cert and --key, or --psk_file");
   }
   options->psk_identity_hint = absl::GetFlag(FLAGS_psk_hint);
 }
 
 void SetSecrets(dtls::ServerOptions* options) {
   constexpr size_t kMinTicketSecretBytes = 32;
-  if (const std::string hex = absl::GetFlag(FLAGS_cookie_secret);
-      !hex.empty()) {
-    options->cookie.parameters.secret = tools::HexOrDie(
-        kProgram, "cookie_secret", hex, dtls::CookieExchange::kMinSecretBytes);
+  // Without one, each server makes its own.
+  if (std::string secret = tools::HexSecretOrDie(
+          kProgram, "cookie_secret", absl::GetFlag(FLAGS_cookie_secret_file),
+          absl::GetFlag(FLAGS_cookie_secret),
+          dtls::CookieExchange::kMinSecretBytes);
+      !secret.empty()) {
+    options->cookie.parameters.secret = std::move(secret);
   }
-  if (const std::string hex = absl::GetFlag(FLAGS_ticket_secret);
-      !hex.empty()) {
-    options->session_ticket_secret =
-        tools::HexOrDie(kProgram, "ticket_secret", hex, kMinTicketSecretBytes);
-  }
+  options->session_ticket_secret = tools::HexSecretOrDie(
+      kProgram, "ticket_secret", absl::GetFlag(FLAGS_ticket_secret_file),
+      absl::GetFlag(FLAGS_ticket_secret), kMinTicketSecretBytes);
 }
 
 // Sets `field` to what its flag, `name`, says.
@@ -324,6 +347,7 @@ void SetSession(dtls::SessionOptions* session) {
   SetSessionOption<size_t>("max_queued_bytes",
                            absl::GetFlag(FLAGS_max_queued_bytes),
                            &Options::max_queued_bytes, session);
+  tools::SetReplayWindow(kProgram, session);
 }
 
 dtls::Context MakeContext() {
@@ -335,6 +359,12 @@ dtls::Context MakeContext() {
   options.prefer_client_ciphers = absl::GetFlag(FLAGS_prefer_client_ciphers);
   options.session_tickets = absl::GetFlag(FLAGS_session_tickets);
   options.session_ids = absl::GetFlag(FLAGS_session_ids);
+  options.max_session_id_bytes = absl::GetFlag(FLAGS_max_session_id_bytes);
+  if (options.max_session_id_bytes == 0) {
+    tools::DieOfUsage(kProgram,
+                      "--max_session_id_bytes is 0: say --nosession_ids to "
+                      "keep none");
+  }
   options.cookies = OnOrOff("cookies", absl::GetFlag(FLAGS_cookies));
   SetSession(&options.session);
   absl::StatusOr<dtls::Context> context =
@@ -352,7 +382,7 @@ int main(int argc, char** argv) {
        .synopsis = "--listen=HOST:PORT --cert=FILE --key=FILE [flags]",
        .summary = "Serves DTLS and sends every message back. SIGINT and "
                   "SIGTERM close all sessions and end it.",
-       .repeated = {"psk", "sni", "control", "control_admin",
+       .repeated = {"psk_file", "psk", "sni", "control", "control_admin",
                     "control_reader"}});
   if (!rest.empty()) {
     tools::DieOfUsage(kProgram, absl::StrCat("what is \"", rest[0], "\"?"));
@@ -405,13 +435,13 @@ int main(int argc, char** argv) {
     endpoint = listener->local_endpoint();
     servers.push_back({.index = i, .listener = *std::move(listener)});
   }
+  net::LineWriter& output = net::LineWriter::StandardOutput();
   if (control != nullptr) {
     for (const std::string& address : control->addresses()) {
-      std::printf("control on %s\n", address.c_str());
+      output.Write(absl::StrCat("control on ", address));
     }
   }
-  std::printf("listening on %s\n", endpoint.ToString().c_str());
-  std::fflush(stdout);
+  output.Write(absl::StrCat("listening on ", endpoint.ToString()));
 
   std::thread waiter([&] {
     int signal = 0;
@@ -428,6 +458,6 @@ int main(int argc, char** argv) {
   pthread_kill(waiter.native_handle(), SIGINT);
   waiter.join();
   if (!status.ok()) tools::Die(kProgram, status.message());
-  std::printf("%s: done: %s\n", kProgram, board.Sum().ToString().c_str());
+  output.Write(absl::StrCat(kProgram, ": done: ", board.Sum().ToString()));
   return 0;
 }

@@ -12,6 +12,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "cordon/net/base/line_writer.h"
+
 namespace cordon::tools {
 
 Interruption::Interruption(std::function<void()> wish)
@@ -54,6 +56,7 @@ void Interruption::EndAsAsked() {
   Join();
   if (asked_by_ == 0) return;
   std::fflush(nullptr);
+  net::LineWriter::StandardError().Flush(net::LineWriter::kPatienceAtExit);
   pthread_sigmask(SIG_UNBLOCK, &signals_, nullptr);
   raise(asked_by_);
 }

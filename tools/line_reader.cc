@@ -17,6 +17,7 @@ namespace cordon::tools {
 LineReader::LineReader(net::Reactor& reactor)
     : reactor_(reactor), end_fd_(eventfd(0, EFD_CLOEXEC)), thread_([this] {
         absl::Status end = Read();
+        // Where the reactor has ended nobody waits for it.
         reactor_.Post([input = input_, end = std::move(end)] {
           input->end = end;
           input->lines.Close();

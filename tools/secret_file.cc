@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 #include "cordon/net/base/unique_fd.h"
 
 namespace cordon::tools {
@@ -34,6 +36,61 @@ bool WriteAll(int fd, absl::string_view bytes) {
   return true;
 }
 
+absl::StatusOr<std::string> ReadAll(int fd, const std::string& path) {
+  std::string content;
+  std::array<char, 4096> buffer;
+  while (true) {
+    const ssize_t size = read(fd, buffer.data(), buffer.size());
+    if (size < 0 && errno == EINTR) continue;
+    if (size < 0) return Failed("read", path);
+    if (size == 0) return content;
+    content.append(buffer.data(), static_cast<size_t>(size));
+  }
+}
+
+std::string Mode(const struct stat& file) {
+  return absl::StrFormat("%04o", static_cast<unsigned>(file.st_mode & 07777));
+}
+
+constexpr mode_t kOthers = S_IRWXG | S_IRWXO;
+
+absl::Status PrivacyOf(const struct stat& file, const std::string& path) {
+  if (!S_ISREG(file.st_mode)) return absl::OkStatus();
+  if (file.st_uid != geteuid() && file.st_uid != 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(path, " belongs to user ", file.st_uid,
+                     ", who may read and change it: chown it"));
+  }
+  if ((file.st_mode & kOthers) != 0) {
+    return absl::PermissionDeniedError(
+        absl::StrCat(path, " is open to other users, by its mode ", Mode(file),
+                     ": chmod 600 it"));
+  }
+  return absl::OkStatus();
+}
+
+// Whether secrets may be appended to an open file.
+absl::Status CheckOutput(int fd, const std::string& path) {
+  struct stat file = {};
+  if (fstat(fd, &file) != 0) return Failed("look at", path);
+  const auto refuse = [&](absl::string_view why) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot write secrets to ", path, ": ", why));
+  };
+  if (!S_ISREG(file.st_mode)) return refuse("it is not a regular file");
+  if (file.st_uid != geteuid()) {
+    return refuse(absl::StrCat("it belongs to user ", file.st_uid));
+  }
+  if ((file.st_mode & kOthers) != 0) {
+    return refuse(absl::StrCat("it is open to other users, by its mode ",
+                               Mode(file), ": chmod 600 it, or remove it"));
+  }
+  if (file.st_nlink != 1) {
+    return refuse("it has another name, too: remove one of them");
+  }
+  return absl::OkStatus();
+}
+
 struct SecretLog {
   net::UniqueFd fd;
   std::string path;
@@ -43,18 +100,14 @@ struct SecretLog {
 
 }  // namespace
 
-absl::StatusOr<std::string> ReadSecretFile(const std::string& path) {
+absl::StatusOr<SecretFile> ReadSecretFile(const std::string& path) {
   const net::UniqueFd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!fd.valid()) return Failed("read", path);
-  std::string content;
-  std::array<char, 4096> buffer;
-  while (true) {
-    const ssize_t size = read(fd.get(), buffer.data(), buffer.size());
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) return Failed("read", path);
-    if (size == 0) return content;
-    content.append(buffer.data(), static_cast<size_t>(size));
-  }
+  struct stat file = {};
+  if (!fd.valid() || fstat(fd.get(), &file) != 0) return Failed("read", path);
+  absl::StatusOr<std::string> content = ReadAll(fd.get(), path);
+  if (!content.ok()) return content.status();
+  return SecretFile{.content = *std::move(content),
+                    .privacy = PrivacyOf(file, path)};
 }
 
 absl::Status ReplaceSecretFile(const std::string& path,
@@ -78,9 +131,20 @@ absl::StatusOr<std::function<void(absl::string_view)>> OpenSecretLog(
   auto log = std::make_shared<SecretLog>();
   log->path = path;
   log->on_failure = std::move(on_failure);
-  log->fd.Reset(
-      open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
+  // Without O_NONBLOCK, a pipe that nobody reads would be waited for.
+  log->fd.Reset(open(path.c_str(),
+                     O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOFOLLOW |
+                         O_NONBLOCK | O_NOCTTY,
+                     0600));
+  if (!log->fd.valid() && errno == ELOOP) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("cannot write secrets to ", path,
+                     ": it is a symbolic link, name the file itself"));
+  }
   if (!log->fd.valid()) return Failed("write", path);
+  if (absl::Status status = CheckOutput(log->fd.get(), path); !status.ok()) {
+    return status;
+  }
   return [log](absl::string_view line) {
     // In one piece, so that lines of several threads are not mixed.
     if (WriteAll(log->fd.get(), absl::StrCat(line, "\n"))) return;

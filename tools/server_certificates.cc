@@ -55,8 +55,10 @@ SniFlag ParseSni(absl::string_view program, const std::string& text) {
 }
 
 absl::StatusOr<dtls::Certificate> ReadSni(const SniFlag& sni) {
+  absl::StatusOr<std::string> password = Password();
+  if (!password.ok()) return password.status();
   absl::StatusOr<dtls::Certificate> certificate =
-      dtls::LoadCertificate(sni.chain, sni.key, absl::GetFlag(FLAGS_password));
+      dtls::LoadCertificate(sni.chain, sni.key, *password);
   if (certificate.ok() && !HasName(certificate->chain_pem, sni.name)) {
     return absl::InvalidArgumentError(absl::StrCat("--sni: the certificate in ",
                                                    sni.chain, " is not for \"",

@@ -1,5 +1,6 @@
-// The certificates of a server: the flags --cert, --key, --p12, --password and
-// --sni.
+// The certificates of a server: the flags --cert, --key, --p12,
+// --password_file,
+// --password and --sni.
 #ifndef CORDON_TOOLS_SERVER_CERTIFICATES_H_
 #define CORDON_TOOLS_SERVER_CERTIFICATES_H_
 

@@ -7,11 +7,14 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "cordon/net/base/errno_status.h"
+#include "cordon/net/time/clock.h"
 
 namespace cordon::dtls::control {
 namespace {
@@ -24,11 +27,47 @@ bool IsExhaustion(int error) {
          error == ENOMEM;
 }
 
+// What one attacker has without effort: an IPv4 address, a /64 of IPv6, all
+// addresses of this machine.
+std::string SourceOf(const net::Endpoint& peer) {
+  if (peer.is_loopback()) return "loopback";
+  const absl::Span<const uint8_t> bytes = peer.address_bytes();
+  const size_t size = peer.is_v4() ? 4 : 8;
+  return std::string(reinterpret_cast<const char*>(bytes.data()), size);
+}
+
+net::Endpoint WithoutScope(const net::Endpoint& peer) {
+  if (!peer.is_v6()) return peer;
+  std::array<uint8_t, 16> address;
+  std::copy_n(peer.address_bytes().begin(), address.size(), address.begin());
+  return net::Endpoint::V6(address, peer.port());
+}
+
 }  // namespace
 
+// Lines for the log that are written once the acceptor is unlocked again: it is
+// declared before the lock.
+class Acceptor::Lines {
+ public:
+  explicit Lines(const std::function<void(absl::string_view)>& log)
+      : log_(log) {}
+  ~Lines() {
+    for (const std::string& line : lines_) log_(line);
+  }
+  Lines(const Lines&) = delete;
+  Lines& operator=(const Lines&) = delete;
+  void Add(std::string line) {
+    if (log_ != nullptr) lines_.push_back(std::move(line));
+  }
+
+ private:
+  const std::function<void(absl::string_view)>& log_;
+  std::vector<std::string> lines_;
+};
+
 absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Create(
-    std::vector<Port> ports) {
-  std::unique_ptr<Acceptor> acceptor(new Acceptor());
+    std::vector<Port> ports, std::function<void(absl::string_view)> log) {
+  std::unique_ptr<Acceptor> acceptor(new Acceptor(std::move(log)));
   acceptor->epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
   acceptor->wake_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   if (!acceptor->epoll_.valid() || !acceptor->wake_.valid() ||
@@ -39,8 +78,7 @@ absl::StatusOr<std::unique_ptr<Acceptor>> Acceptor::Create(
     if (!acceptor->Watch(port.socket.get(), EPOLLIN)) {
       return net::ErrnoStatus(errno, "cannot prepare to accept connections");
     }
-    acceptor->ports_.push_back(
-        std::make_unique<Listening>(Listening{std::move(port)}));
+    acceptor->ports_.push_back(std::make_unique<Listening>(std::move(port)));
   }
   return acceptor;
 }
@@ -69,16 +107,17 @@ void Acceptor::Stop() {
 }
 
 void Acceptor::CloseConnections() {
-  for (auto& [fd, connection] : connections_) shutdown(fd, SHUT_RDWR);
+  absl::MutexLock lock(&mutex_);
+  for (auto& [fd, connection] : connections_) {
+    Leave(connection);
+    shutdown(fd, SHUT_RDWR);
+  }
   connections_.clear();
-  open_ = 0;
 }
 
 Acceptor::Statistics Acceptor::statistics() const {
-  return {.open = open_,
-          .accepted = accepted_,
-          .refused = refused_,
-          .over_limit = over_limit_};
+  absl::MutexLock lock(&mutex_);
+  return statistics_;
 }
 
 bool Acceptor::Watch(int fd, uint32_t events) {
@@ -91,8 +130,9 @@ bool Acceptor::Watch(int fd, uint32_t events) {
 void Acceptor::SetListening(bool on) {
   for (const auto& listening : ports_) {
     epoll_event event = {};
-    event.events = on ? uint32_t{EPOLLIN} : 0;
+    event.events = on ? EPOLLIN : 0U;
     event.data.fd = listening->port.socket.get();
+    // Cannot fail: the socket is open and was added by `Create`.
     epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, event.data.fd, &event);
   }
 }
@@ -101,9 +141,12 @@ void Acceptor::Run() {
   bool resting = false;
   while (true) {
     std::array<epoll_event, 64> events;
-    const int count =
-        epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()),
-                   resting ? kRestMilliseconds : -1);
+    int patience = Patience();
+    if (resting && (patience < 0 || patience > kRestMilliseconds)) {
+      patience = kRestMilliseconds;
+    }
+    const int count = epoll_wait(epoll_.get(), events.data(),
+                                 static_cast<int>(events.size()), patience);
     if (resting) {
       SetListening(true);
       resting = false;
@@ -111,59 +154,247 @@ void Acceptor::Run() {
     for (int i = 0; i < count; ++i) {
       const int fd = events[static_cast<size_t>(i)].data.fd;
       if (fd == wake_.get()) return;
-      if (connections_.contains(fd)) {
-        Forget(fd);
-        continue;
-      }
+      bool listens = false;
       for (const auto& listening : ports_) {
-        if (listening->port.socket.get() == fd && !Accept(*listening)) {
-          resting = true;
-        }
+        if (listening->port.socket.get() != fd) continue;
+        listens = true;
+        if (!Accept(*listening)) resting = true;
       }
+      if (!listens) Forget(fd);
     }
+    EndOverdue();
     if (resting) SetListening(false);
   }
 }
 
 bool Acceptor::Accept(Listening& listening) {
-  net::UniqueFd socket(accept4(listening.port.socket.get(), nullptr, nullptr,
+  sockaddr_storage address = {};
+  socklen_t length = sizeof(address);
+  net::UniqueFd socket(accept4(listening.port.socket.get(),
+                               reinterpret_cast<sockaddr*>(&address), &length,
                                SOCK_NONBLOCK | SOCK_CLOEXEC));
   // A connection that is gone again before it was accepted is no error.
   if (!socket.valid()) return !IsExhaustion(errno);
-  if (listening.connections >= listening.port.max_connections) {
-    ++over_limit_;
-    return true;
-  }
-  Admit(listening, std::move(socket));
+  net::Endpoint peer;
+  // None on a Unix socket.
+  net::Endpoint::FromSockaddr(reinterpret_cast<const sockaddr*>(&address),
+                              length, &peer);
+  Admit(listening, std::move(socket), peer);
   return true;
 }
 
-void Acceptor::Admit(Listening& listening, net::UniqueFd socket) {
-  const HandOver* take = listening.port.admit(socket.get());
+void Acceptor::Admit(Listening& listening, net::UniqueFd socket,
+                     const net::Endpoint& peer) {
+  const Admission admission = listening.port.admit(socket.get());
+  // gRPC may go far on this thread, as far as `Authenticated`: not locked.
+  if (Register(listening, admission, socket.get(), peer)) {
+    (*admission.taker)(std::move(socket));
+  }
+}
+
+bool Acceptor::Register(Listening& listening, const Admission& admission,
+                        int socket, const net::Endpoint& peer) {
+  Lines lines(log_);
+  absl::MutexLock lock(&mutex_);
+  if (admission.taker == nullptr) {
+    ++statistics_.refused;
+    lines.Add(absl::StrCat("refused a connection: ", admission.refusal));
+    return false;
+  }
   // With a duplicate it is seen when the connection ends (its taker shuts it
   // down when done), and it can be ended by force.
-  net::UniqueFd duplicate(
-      take == nullptr ? -1 : fcntl(socket.get(), F_DUPFD_CLOEXEC, 0));
+  net::UniqueFd duplicate(fcntl(socket, F_DUPFD_CLOEXEC, 0));
+  const int fd = duplicate.get();
   // EPOLLHUP is always reported, and is all that is wanted.
-  if (!duplicate.valid() || !Watch(duplicate.get(), 0)) {
-    ++refused_;
+  if (!duplicate.valid() || !Watch(fd, 0)) {
+    ++statistics_.refused;
+    lines.Add("refused a connection: the process is out of descriptors");
+    return false;
+  }
+  Connection connection = {.socket = std::move(duplicate),
+                           .listening = &listening,
+                           .phase = Phase::kKnown,
+                           .peer = {},
+                           .source = {},
+                           .deadline = absl::InfiniteFuture(),
+                           .place = {},
+                           .client = {}};
+  if (admission.client.has_value()) {
+    connection.client = *admission.client;
+    const ShareVerdict verdict = listening.known.Take(
+        connection.client.name, connection.client.is_admin);
+    if (verdict != ShareVerdict::kGranted) {
+      ++statistics_.over_limit;
+      lines.Add(
+          absl::StrCat("refused a connection of ", connection.client.name, ": ",
+                       listening.known
+                           .Explain(verdict, connection.client.name,
+                                    connection.client.is_admin, "connections")
+                           .message()));
+      return false;
+    }
+  } else {
+    connection.phase = Phase::kUnauthenticated;
+    connection.peer = WithoutScope(peer);
+    connection.source = SourceOf(peer);
+    connection.deadline = net::SteadyClock::Get()->Now() +
+                          listening.port.limits.authentication_timeout;
+    MakeRoom(listening, connection.source, lines);
+    ++listening.waiting_by_source[connection.source];
+    connection.place = listening.waiting.insert(listening.waiting.end(), fd);
+    ++statistics_.unauthenticated;
+  }
+  ++statistics_.open;
+  ++statistics_.accepted;
+  connections_.emplace(fd, std::move(connection));
+  return true;
+}
+
+void Acceptor::MakeRoom(Listening& listening, const std::string& source,
+                        Lines& lines) {
+  const ConnectionLimits& limits = listening.port.limits;
+  const auto own = listening.waiting_by_source.find(source);
+  std::string crowded;
+  if (own != listening.waiting_by_source.end() &&
+      own->second >= limits.max_unauthenticated_per_source) {
+    crowded = source;
+  } else if (listening.waiting.size() >= limits.max_unauthenticated) {
+    size_t most = 0;
+    for (const int fd : listening.waiting) {
+      const std::string& one = connections_.at(fd).source;
+      if (listening.waiting_by_source[one] <= most) continue;
+      most = listening.waiting_by_source[one];
+      crowded = one;
+    }
+  } else {
     return;
   }
-  ++listening.connections;
-  ++open_;
-  ++accepted_;
-  const int fd = duplicate.get();
-  connections_.emplace(fd, Connection{std::move(duplicate), &listening});
-  (*take)(std::move(socket));
+  const auto oldest =
+      std::find_if(listening.waiting.begin(), listening.waiting.end(),
+                   [&](int fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                     return connections_.at(fd).source == crowded;
+                   });
+  const int fd = *oldest;
+  ++statistics_.evicted;
+  lines.Add(absl::StrCat(
+      "closed a connection from ", connections_.at(fd).peer.ToString(),
+      ": it has not authenticated, and too many others wait"));
+  End(fd);
+}
+
+void Acceptor::Leave(Connection& connection) {
+  Listening& listening = *connection.listening;
+  switch (connection.phase) {
+    case Phase::kUnauthenticated: {
+      listening.waiting.erase(connection.place);
+      const auto count = listening.waiting_by_source.find(connection.source);
+      if (--count->second == 0) listening.waiting_by_source.erase(count);
+      --statistics_.unauthenticated;
+      --statistics_.open;
+      break;
+    }
+    case Phase::kKnown:
+      listening.known.Return(connection.client.name,
+                             connection.client.is_admin);
+      --statistics_.open;
+      break;
+    case Phase::kEnding:
+      break;
+  }
+  connection.phase = Phase::kEnding;
+}
+
+void Acceptor::End(int fd) {
+  Leave(connections_.at(fd));
+  // Its taker notices, and so do we, by EPOLLHUP.
+  shutdown(fd, SHUT_RDWR);
+}
+
+void Acceptor::Authenticated(
+    const net::Endpoint& peer,
+    absl::FunctionRef<std::optional<Client>()> identify) {
+  const net::Endpoint wanted = WithoutScope(peer);
+  Lines lines(log_);
+  absl::MutexLock lock(&mutex_);
+  for (const auto& listening : ports_) {
+    const auto found =
+        std::find_if(listening->waiting.begin(), listening->waiting.end(),
+                     [&](int fd) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_) {
+                       return connections_.at(fd).peer == wanted;
+                     });
+    if (found == listening->waiting.end()) continue;
+    const int fd = *found;
+    std::optional<Client> client = identify();
+    if (!client.has_value()) return;
+    const ShareVerdict verdict =
+        listening->known.Take(client->name, client->is_admin);
+    if (verdict != ShareVerdict::kGranted) {
+      ++statistics_.over_limit;
+      lines.Add(absl::StrCat(
+          "closed a connection of ", client->name, " from ", peer.ToString(),
+          ": ",
+          listening->known
+              .Explain(verdict, client->name, client->is_admin, "connections")
+              .message()));
+      End(fd);
+      return;
+    }
+    Connection& connection = connections_.at(fd);
+    Leave(connection);
+    connection.phase = Phase::kKnown;
+    connection.client = *std::move(client);
+    ++statistics_.open;
+    return;
+  }
+}
+
+int Acceptor::Patience() {
+  absl::MutexLock lock(&mutex_);
+  absl::Time next = absl::InfiniteFuture();
+  for (const auto& listening : ports_) {
+    if (listening->waiting.empty()) continue;
+    next = std::min(next, connections_.at(listening->waiting.front()).deadline);
+  }
+  if (next == absl::InfiniteFuture()) return -1;
+  const absl::Duration left =
+      std::clamp(next - net::SteadyClock::Get()->Now() + absl::Milliseconds(1),
+                 absl::ZeroDuration(), absl::Hours(1));
+  return static_cast<int>(absl::ToInt64Milliseconds(left));
+}
+
+void Acceptor::EndOverdue() {
+  Lines lines(log_);
+  absl::MutexLock lock(&mutex_);
+  const absl::Time now = net::SteadyClock::Get()->Now();
+  for (const auto& listening : ports_) {
+    while (!listening->waiting.empty()) {
+      const int fd = listening->waiting.front();
+      const Connection& connection = connections_.at(fd);
+      if (now < connection.deadline) break;
+      ++statistics_.timed_out;
+      lines.Add(absl::StrCat(
+          "closed a connection from ", connection.peer.ToString(),
+          ": it has not authenticated within ",
+          absl::FormatDuration(listening->port.limits.authentication_timeout)));
+      End(fd);
+    }
+  }
 }
 
 void Acceptor::Forget(int fd) {
+  Lines lines(log_);
+  absl::MutexLock lock(&mutex_);
+  const auto found = connections_.find(fd);
+  if (found == connections_.end()) return;
   // The connection is still there for its taker, so closing our duplicate
   // would not do.
   epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
-  const auto found = connections_.find(fd);
-  --found->second.listening->connections;
-  --open_;
+  if (found->second.phase == Phase::kUnauthenticated) {
+    ++statistics_.gave_up;
+    lines.Add(absl::StrCat("a connection from ", found->second.peer.ToString(),
+                           " has ended without having authenticated"));
+  }
+  Leave(found->second);
   connections_.erase(found);
 }
 

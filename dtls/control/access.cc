@@ -6,12 +6,12 @@
 #include <utility>
 
 #include "absl/status/status.h"
-#include "absl/strings/escaping.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 #include "cordon/dtls/control/connection_mark.h"
 #include "cordon/dtls/verification.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::dtls::control {
 namespace {
@@ -46,7 +46,7 @@ PeerIdentity Uri(const std::string& uri) {
 
 // A certificate's names may have any bytes.
 std::string CertificateCaller(const std::string& name) {
-  return absl::StrCat("cert:", absl::CHexEscape(name));
+  return absl::StrCat("cert:", net::Printable(name, net::kMaxNameBytes));
 }
 
 std::vector<std::string> Properties(const grpc::AuthContext& connection,

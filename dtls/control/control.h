@@ -98,6 +98,8 @@ class Control {
   std::shared_ptr<Registry> registry_;
   std::unique_ptr<ControlService> service_;
   std::unique_ptr<ControlServer> server_;
+  // From when on the service may not ask the server.
+  std::function<void()> unlink_;
 };
 
 }  // namespace cordon::dtls::control

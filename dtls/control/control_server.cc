@@ -4,12 +4,15 @@
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
 #include <grpcpp/security/server_credentials.h>
+#include <grpcpp/support/server_interceptor.h>
 
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/strip.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
@@ -49,6 +52,16 @@ absl::Status CheckLimits(const ControlServerOptions& options) {
   };
   for (const absl::Status& status :
        {need(options.max_connections > 0, "max_connections"),
+        need(options.max_connections_per_reader > 0,
+             "max_connections_per_reader"),
+        need(options.max_connections_per_admin > 0,
+             "max_connections_per_admin"),
+        need(options.max_unauthenticated > 0, "max_unauthenticated"),
+        need(options.max_unauthenticated_per_source > 0,
+             "max_unauthenticated_per_source"),
+        need(options.authentication_timeout > absl::ZeroDuration(),
+             "authentication_timeout"),
+        need(options.max_buffered_bytes > 0, "max_buffered_bytes"),
         need(options.max_concurrent_streams > 0, "max_concurrent_streams"),
         need(options.max_request_bytes > 0, "max_request_bytes"),
         need(options.max_response_bytes > 0, "max_response_bytes"),
@@ -81,12 +94,75 @@ void SetLimits(const ControlServerOptions& options,
       GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,
       Milliseconds(options.min_client_ping_interval));
   // Only reflection has methods that hold a thread.
-  builder.SetResourceQuota(
-      grpc::ResourceQuota("cordon_control").SetMaxThreads(16));
+  builder.SetResourceQuota(grpc::ResourceQuota("cordon_control")
+                               .SetMaxThreads(16)
+                               .Resize(options.max_buffered_bytes));
   builder.SetSyncServerOption(grpc::ServerBuilder::NUM_CQS, 1);
 }
 
+// gRPC's name for the peer of a call: "ipv4:1.2.3.4:5", "ipv6:%5B::1%5D:5",
+// where a scope, if there is one, follows the address as "%252".
+absl::StatusOr<net::Endpoint> ParsePeer(absl::string_view name) {
+  if (!absl::ConsumePrefix(&name, "ipv4:") &&
+      !absl::ConsumePrefix(&name, "ipv6:")) {
+    return absl::InvalidArgumentError("not an address");
+  }
+  std::string text = absl::StrReplaceAll(
+      name, {{"%5B", "["}, {"%5D", "]"}, {"%5b", "["}, {"%5d", "]"}});
+  if (const size_t scope = text.find('%'); scope != std::string::npos) {
+    const size_t end = text.find(']', scope);
+    if (end != std::string::npos) text.erase(scope, end - scope);
+  }
+  return net::Endpoint::Parse(text);
+}
+
 }  // namespace
+
+// Sees each call that was let through, and tells the acceptor from whom it is.
+class ControlServer::Authentication final
+    : public grpc::experimental::ServerInterceptorFactoryInterface {
+ public:
+  explicit Authentication(ControlServer* server) : server_(server) {}
+
+  // Intercepts nothing.
+  grpc::experimental::Interceptor* CreateServerInterceptor(
+      grpc::experimental::ServerRpcInfo* call) override {
+    const grpc::ServerContextBase& context = *call->server_context();
+    // On a Unix socket there is no address, and the caller is known.
+    const absl::StatusOr<net::Endpoint> peer = ParsePeer(context.peer());
+    if (!peer.ok()) return nullptr;
+    server_->acceptor_->Authenticated(
+        *peer, [&]() -> std::optional<Acceptor::Client> {
+          const absl::StatusOr<Caller> caller =
+              server_->options_.access->Identify(*context.auth_context());
+          if (!caller.ok()) return std::nullopt;
+          return Acceptor::Client{.name = caller->name,
+                                  .is_admin = caller->role == Role::kAdmin};
+        });
+    return nullptr;
+  }
+
+ private:
+  ControlServer* const server_;
+};
+
+ConnectionLimits ControlServer::Limits() const {
+  return {
+      .known = {.total = options_.max_connections,
+                .per_reader = options_.max_connections_per_reader,
+                .per_admin = options_.max_connections_per_admin,
+                .for_admins = options_.connections_for_admins},
+      .max_unauthenticated = options_.max_unauthenticated,
+      .max_unauthenticated_per_source = options_.max_unauthenticated_per_source,
+      .authentication_timeout = options_.authentication_timeout};
+}
+
+void ControlServer::LogRefused(absl::string_view line) const {
+  if (options_.log_refused == nullptr) return;
+  if (const std::optional<std::string> admitted = refused_->Admit(line)) {
+    options_.log_refused(*admitted);
+  }
+}
 
 absl::StatusOr<std::unique_ptr<ControlServer>> ControlServer::Start(
     ControlServerOptions options, const std::vector<grpc::Service*>& services) {
@@ -141,8 +217,8 @@ absl::Status ControlServer::ListenOnUnix(absl::string_view path) {
   files_.push_back(std::move(listener->file));
   ports_.push_back(
       {.socket = std::move(listener->socket),
-       .admit = [this](int connection) { return TakerOfUser(connection); },
-       .max_connections = options_.max_connections});
+       .admit = [this](int connection) { return AdmitUser(connection); },
+       .limits = Limits()});
   return absl::OkStatus();
 }
 
@@ -196,7 +272,11 @@ absl::Status ControlServer::ListenOnTcp(const std::string& address) {
   }
   if (!options_.tls.empty() && tls_ == nullptr) {
     absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> tls =
-        MakeTlsCredentials(options_.tls, options_.access, options_.log);
+        MakeTlsCredentials(options_.tls, options_.access, options_.log,
+                           [this](absl::string_view why) {
+                             ++callers_refused_;
+                             LogRefused(absl::StrCat("refused a call: ", why));
+                           });
     if (!tls.ok()) return tls.status();
     tls_ = *std::move(tls);
   }
@@ -208,9 +288,9 @@ absl::Status ControlServer::ListenOnTcp(const std::string& address) {
                     .admit =
                         [this](int connection) {
                           SetNoDelay(connection);
-                          return tcp_taker_;
+                          return Acceptor::Admission{.taker = tcp_taker_};
                         },
-                    .max_connections = options_.max_connections});
+                    .limits = Limits()});
   return absl::OkStatus();
 }
 
@@ -250,20 +330,35 @@ void ControlServer::AddCredentials(grpc::ServerBuilder& builder) {
   tcp_taker_ = AddTaker(builder, credentials);
 }
 
-const Acceptor::HandOver* ControlServer::TakerOfUser(int connection) const {
+Acceptor::Admission ControlServer::AdmitUser(int connection) const {
   const absl::StatusOr<uid_t> user = PeerUser(connection);
-  if (!user.ok()) return nullptr;
+  if (!user.ok()) return {.refusal = std::string(user.status().message())};
+  const std::string name = absl::StrCat(kUserMark, *user);
   const auto taker = user_takers_.find(*user);
-  return taker == user_takers_.end() ? nullptr : taker->second;
+  if (taker == user_takers_.end()) {
+    return {.refusal = absl::StrCat(
+                name,
+                " may not use the control service: it is neither among its "
+                "readers nor among its admins")};
+  }
+  return {.taker = taker->second,
+          .client = Acceptor::Client{
+              .name = name,
+              .is_admin = options_.access->RoleOfUser(*user) == Role::kAdmin}};
 }
 
 absl::Status ControlServer::Serve(const std::vector<grpc::Service*>& services) {
-  absl::StatusOr<std::unique_ptr<Acceptor>> acceptor =
-      Acceptor::Create(std::move(ports_));
+  absl::StatusOr<std::unique_ptr<Acceptor>> acceptor = Acceptor::Create(
+      std::move(ports_), [this](absl::string_view line) { LogRefused(line); });
   if (!acceptor.ok()) return acceptor.status();
   grpc::ServerBuilder builder;
   SetLimits(options_, builder);
   AddCredentials(builder);
+  std::vector<
+      std::unique_ptr<grpc::experimental::ServerInterceptorFactoryInterface>>
+      interceptors;
+  interceptors.push_back(std::make_unique<Authentication>(this));
+  builder.experimental().SetInterceptorCreators(std::move(interceptors));
   for (grpc::Service* service : services) builder.RegisterService(service);
   {
     const WithHealth health;
@@ -297,7 +392,12 @@ ControlServer::Statistics ControlServer::statistics() const {
   return {.connections = connections.open,
           .connections_accepted = connections.accepted,
           .connections_refused = connections.refused,
-          .connections_over_limit = connections.over_limit};
+          .connections_over_limit = connections.over_limit,
+          .unauthenticated = connections.unauthenticated,
+          .unauthenticated_evicted = connections.evicted,
+          .unauthenticated_timed_out = connections.timed_out,
+          .unauthenticated_gave_up = connections.gave_up,
+          .callers_refused = callers_refused_};
 }
 
 }  // namespace cordon::dtls::control

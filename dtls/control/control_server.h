@@ -25,6 +25,8 @@
 #include <grpcpp/grpcpp.h>
 #include <sys/types.h>
 
+#include <atomic>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -38,6 +40,7 @@
 #include "absl/time/time.h"
 #include "cordon/dtls/control/acceptor.h"
 #include "cordon/dtls/control/access.h"
+#include "cordon/dtls/control/limited_log.h"
 #include "cordon/dtls/control/tls_credentials.h"
 #include "cordon/dtls/control/unix_socket.h"
 #include "cordon/net/base/endpoint.h"
@@ -62,11 +65,25 @@ struct ControlServerOptions {
   // this machine. Other TCP addresses are refused without `tls`.
   bool allow_plaintext_loopback = false;
 
-  // Limits. Connections are counted for each address.
+  // Limits. Connections are counted for each address: those of callers that are
+  // known, by the user id or by a first call, in all, of one caller (a user, or
+  // a name in a certificate), and those of `max_connections` that only admins
+  // get.
   size_t max_connections = 64;
+  size_t max_connections_per_reader = 32;
+  size_t max_connections_per_admin = 48;
+  size_t connections_for_admins = 16;
+  // Those of clients that have not made a call yet that was let through, on
+  // TCP: in all, and of one source, which is an IPv4 address, a /64 of IPv6, or
+  // this machine. At the limit the oldest one is closed.
+  size_t max_unauthenticated = 64;
+  size_t max_unauthenticated_per_source = 32;
+  absl::Duration authentication_timeout = absl::Seconds(10);
   int max_concurrent_streams = 64;  // for each connection
   int max_request_bytes = 4 << 20;
   int max_response_bytes = 16 << 20;
+  // What gRPC may hold for all connections, in bytes.
+  size_t max_buffered_bytes = size_t{256} << 20;
   // For connecting, until the first bytes of HTTP/2.
   absl::Duration handshake_timeout = absl::Seconds(10);
   // A connection that is silent for this long is asked whether it is still
@@ -81,6 +98,9 @@ struct ControlServerOptions {
   std::function<void()> on_stop = {};
   // Lines for the log. Called on any thread.
   std::function<void(absl::string_view)> log = {};
+  // Lines about connections and callers that were refused, at a limited rate
+  // (see limited_log.h). Called on any thread.
+  std::function<void(absl::string_view)> log_refused = {};
 };
 
 // Thread-safe, but for `Stop` and destruction.
@@ -92,6 +112,14 @@ class ControlServer {
     // Closed at once: users without a role, and those beyond the limit.
     uint64_t connections_refused = 0;
     uint64_t connections_over_limit = 0;
+    // Those that have not authenticated: now; closed because others came, or
+    // because they took too long; ended by themselves.
+    uint64_t unauthenticated = 0;
+    uint64_t unauthenticated_evicted = 0;
+    uint64_t unauthenticated_timed_out = 0;
+    uint64_t unauthenticated_gave_up = 0;
+    // Calls with a client certificate that has no role.
+    uint64_t callers_refused = 0;
   };
 
   // `services` must live longer than the server.
@@ -129,6 +157,7 @@ class ControlServer {
   Statistics statistics() const;
 
  private:
+  class Authentication;
   using External = grpc::experimental::ExternalConnectionAcceptor;
 
   explicit ControlServer(ControlServerOptions options)
@@ -143,9 +172,13 @@ class ControlServer {
   Acceptor::HandOver* AddTaker(
       grpc::ServerBuilder& builder,
       const std::shared_ptr<grpc::ServerCredentials>& credentials);
-  const Acceptor::HandOver* TakerOfUser(int connection) const;
+  Acceptor::Admission AdmitUser(int connection) const;
+  ConnectionLimits Limits() const;
+  void LogRefused(absl::string_view line) const;
 
   ControlServerOptions options_;
+  const std::unique_ptr<LimitedLog> refused_ = std::make_unique<LimitedLog>();
+  std::atomic<uint64_t> callers_refused_ = 0;
   std::vector<std::string> addresses_;
   int port_ = 0;
   bool stopped_ = false;

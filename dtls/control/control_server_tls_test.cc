@@ -1,5 +1,7 @@
 // The control service on TCP: both sides show certificates, and those of the
 // server may be replaced while it runs.
+#include <sys/socket.h>
+
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -17,6 +19,8 @@
 #include "cordon/dtls/control/access.h"
 #include "cordon/dtls/control/control.grpc.pb.h"
 #include "cordon/dtls/control/control_server.h"
+#include "cordon/net/base/endpoint.h"
+#include "cordon/net/base/unique_fd.h"
 #include "cordon/testing/certs/certs.h"
 #include "cordon/testing/fake_control/fake_control.h"
 #include "cordon/testing/process/process.h"
@@ -35,6 +39,7 @@ using ::cordon::testing::Patient;
 using ::cordon::testing::Read;
 using ::cordon::testing::Reflect;
 using ::cordon::testing::TestAuthority;
+using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -93,6 +98,10 @@ class ControlServerTlsTest : public ::testing::Test {
       absl::MutexLock lock(&mutex_);
       log_.emplace_back(line);
     };
+    options.log_refused = [this](absl::string_view line) {
+      absl::MutexLock lock(&mutex_);
+      refused_.emplace_back(line);
+    };
     service_ = std::make_unique<FakeControl>(options.access);
     absl::StatusOr<std::unique_ptr<ControlServer>> server =
         ControlServer::Start(std::move(options), {service_->service()});
@@ -101,11 +110,25 @@ class ControlServerTlsTest : public ::testing::Test {
     return absl::OkStatus();
   }
 
-  void StartTls() {
+  void StartTls(ControlServerOptions options = {}) {
     Install(ServerCertificate(), Clients().certificate_pem());
-    const absl::Status status =
-        Start({.addresses = {"127.0.0.1:0"}, .tls = Files()}, Rules());
+    options.addresses = {"127.0.0.1:0"};
+    options.tls = Files();
+    const absl::Status status = Start(std::move(options), Rules());
     ASSERT_TRUE(status.ok()) << status;
+  }
+
+  // A connection that says nothing.
+  net::UniqueFd ConnectSilently() const {
+    net::UniqueFd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    sockaddr_storage address;
+    const socklen_t length =
+        net::Endpoint::LoopbackV4(static_cast<uint16_t>(server_->port()))
+            .ToSockaddr(&address, AF_INET);
+    EXPECT_EQ(
+        connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), length),
+        0);
+    return fd;
   }
 
   // A new connection of a client with this certificate.
@@ -127,11 +150,16 @@ class ControlServerTlsTest : public ::testing::Test {
     absl::MutexLock lock(&mutex_);
     return log_;
   }
+  std::vector<std::string> refused() const {
+    absl::MutexLock lock(&mutex_);
+    return refused_;
+  }
 
   const testing::TemporaryFolder folder_;
   int installed_ = 0;
   mutable absl::Mutex mutex_;
   std::vector<std::string> log_ ABSL_GUARDED_BY(mutex_);
+  std::vector<std::string> refused_ ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<FakeControl> service_;
   std::unique_ptr<ControlServer> server_;
 };
@@ -266,8 +294,21 @@ TEST_F(ControlServerTlsTest, BadNewFilesChangeNothing) {
        {std::tuple(mismatch, clients, "/now/server.key is not that of the"),
         std::tuple(Certificate{.chain_pem = "", .key_pem = ""}, clients,
                    "server.pem"),
-        std::tuple(ServerCertificate(), std::string("nothing"),
-                   "clients.pem")}) {
+        std::tuple(ServerCertificate(), std::string("nothing"), "clients.pem"),
+        // A bundle with something in it that is no certificate, of which only a
+        // part would be used.
+        std::tuple(ServerCertificate(),
+                   std::string("-----BEGIN CERTIFICATE-----\nAAAA\n"
+                               "-----END CERTIFICATE-----\n") +
+                       clients,
+                   "clients.pem: block 1 (CERTIFICATE) is not a certificate"),
+        std::tuple(ServerCertificate(),
+                   clients + "-----BEGIN CERTIFICATE-----\n!\n"
+                             "-----END CERTIFICATE-----\n",
+                   "clients.pem: block 2 is damaged"),
+        std::tuple(ServerCertificate(),
+                   clients + clients.substr(0, clients.size() / 2),
+                   "clients.pem: block 2 is damaged")}) {
     Install(server, authorities);
     EXPECT_EQ(ReadAs(client), grpc::StatusCode::OK) << why;
     const size_t lines = log().size();
@@ -284,6 +325,109 @@ TEST_F(ControlServerTlsTest, BadNewFilesChangeNothing) {
   Install(ServerCertificate(), clients);
   EXPECT_EQ(ReadAs(client), grpc::StatusCode::OK);
   EXPECT_THAT(log().back(), HasSubstr("were read again"));
+}
+
+TEST_F(ControlServerTlsTest, ABundleMayHaveSeveralAuthoritiesAndComments) {
+  const TestAuthority other("Other clients");
+  Install(ServerCertificate(),
+          absl::StrCat("Ours:\n", Clients().certificate_pem(), "\nTheirs:\n",
+                       other.certificate_pem(), "\nThat is all.\n"));
+  ASSERT_TRUE(
+      Start({.addresses = {"127.0.0.1:0"}, .tls = Files()}, Rules()).ok());
+  EXPECT_EQ(ReadAs(ClientCertificate("admin.test")), grpc::StatusCode::OK);
+  EXPECT_EQ(ReadAs(other.Issue({.dns_names = {"admin.test"}})),
+            grpc::StatusCode::OK);
+}
+
+// Which does not change the folder itself.
+TEST_F(ControlServerTlsTest, AFileThatChangesInAFolderOfAuthoritiesIsSeen) {
+  Install(ServerCertificate(), Clients().certificate_pem());
+  std::filesystem::create_directory(folder_.path() + "/authorities");
+  folder_.Write("authorities/one.pem", Clients().certificate_pem());
+  TlsFiles files = Files();
+  files.client_authorities = folder_.path() + "/authorities";
+  ASSERT_TRUE(
+      Start({.addresses = {"127.0.0.1:0"}, .tls = files}, Rules()).ok());
+  const TestAuthority other("Other clients");
+  const Certificate theirs = other.Issue({.dns_names = {"admin.test"}});
+  const Certificate ours = ClientCertificate("admin.test");
+  EXPECT_EQ(ReadAs(ours), grpc::StatusCode::OK);
+  EXPECT_EQ(ReadAs(theirs), grpc::StatusCode::UNAVAILABLE);
+  folder_.Write("authorities/one.pem", other.certificate_pem());
+  EXPECT_EQ(ReadAs(theirs), grpc::StatusCode::OK);
+  EXPECT_EQ(ReadAs(ours), grpc::StatusCode::UNAVAILABLE);
+  folder_.Write("authorities/two.pem", Clients().certificate_pem());
+  EXPECT_EQ(ReadAs(ours), grpc::StatusCode::OK);
+}
+
+TEST_F(ControlServerTlsTest, SilentConnectionsDoNotKeepAdminsOut) {
+  StartTls();
+  std::vector<net::UniqueFd> silent;
+  for (int i = 0; i < 200; ++i) silent.push_back(ConnectSilently());
+  EXPECT_TRUE(Change(Connect(ClientCertificate("admin.test"))).ok());
+  const ControlServer::Statistics statistics = server_->statistics();
+  EXPECT_GT(statistics.unauthenticated_evicted, 0U);
+  EXPECT_EQ(statistics.connections_over_limit, 0U);
+  // And those that are there, when others come.
+  const auto admin = Connect(ClientCertificate("admin.test"));
+  EXPECT_TRUE(Change(admin).ok());
+  const uint64_t evicted = server_->statistics().unauthenticated_evicted;
+  for (int i = 0; i < 100; ++i) silent.push_back(ConnectSilently());
+  while (server_->statistics().unauthenticated_evicted < evicted + 60) {
+  }
+  EXPECT_TRUE(Change(admin).ok());
+}
+
+TEST_F(ControlServerTlsTest, AReaderWithManyConnectionsDoesNotKeepAdminsOut) {
+  StartTls({.max_connections = 6,
+            .max_connections_per_reader = 3,
+            .connections_for_admins = 2});
+  std::vector<std::shared_ptr<grpc::Channel>> idle;
+  const auto connect = [&](const std::string& name) {
+    idle.push_back(Connect(ClientCertificate(name)));
+    return Read(idle.back()).error_code();
+  };
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(connect("a.readers.test"), grpc::StatusCode::OK);
+  }
+  EXPECT_EQ(connect("a.readers.test"), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(connect("b.readers.test"), grpc::StatusCode::OK);
+  EXPECT_EQ(connect("b.readers.test"), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(connect("admin.test"), grpc::StatusCode::OK);
+  EXPECT_EQ(connect("admin.test"), grpc::StatusCode::OK);
+  EXPECT_GE(server_->statistics().connections_over_limit, 2U);
+  EXPECT_TRUE(Read(idle[0]).ok());
+}
+
+TEST_F(ControlServerTlsTest, AuthenticationHasADeadline) {
+  StartTls({.authentication_timeout = absl::Milliseconds(200),
+            .handshake_timeout = absl::Hours(1)});
+  const auto admin = Connect(ClientCertificate("admin.test"));
+  const auto stranger = Connect(ClientCertificate("stranger.test"));
+  ASSERT_TRUE(Read(admin).ok());
+  EXPECT_EQ(Read(stranger).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  const net::UniqueFd silent = ConnectSilently();
+  char byte = 0;
+  EXPECT_LE(recv(silent.get(), &byte, 1, 0), 0);
+  // That of the stranger, too, and not that of the admin.
+  EXPECT_EQ(server_->statistics().unauthenticated_timed_out, 2U);
+  EXPECT_EQ(server_->statistics().connections, 1U);
+  EXPECT_TRUE(Read(admin).ok());
+  EXPECT_EQ(server_->statistics().connections_accepted, 3U);
+}
+
+TEST_F(ControlServerTlsTest, StrangersAreLoggedAtALimitedRate) {
+  StartTls();
+  const auto stranger = Connect(ClientCertificate("stranger.test"));
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(Read(stranger).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  }
+  EXPECT_EQ(server_->statistics().callers_refused, 100U);
+  EXPECT_THAT(refused(),
+              Contains(HasSubstr("refused a call: cert:stranger.test "
+                                 "may not use the control")));
+  EXPECT_LE(refused().size(), 60U);
+  EXPECT_THAT(log(), IsEmpty());
 }
 
 TEST_F(ControlServerTlsTest, SaysWhatIsWrongWithItsFiles) {

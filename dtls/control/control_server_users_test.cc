@@ -12,7 +12,10 @@
 #include <utility>
 #include <vector>
 
+#include "absl/base/thread_annotations.h"
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
+#include "absl/synchronization/mutex.h"
 #include "cordon/dtls/control/access.h"
 #include "cordon/dtls/control/control_server.h"
 #include "cordon/net/base/unique_fd.h"
@@ -29,6 +32,7 @@ using ::cordon::testing::ConnectAs;
 using ::cordon::testing::FakeControl;
 using ::cordon::testing::Read;
 using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 constexpr uid_t kNobody = 65534;
 
@@ -49,6 +53,10 @@ class ControlServerUsersTest : public ::testing::Test {
     options.addresses = {"unix:" + path_};
     options.unix_mode = mode;
     options.access = *AccessControl::Create(rules);
+    options.log_refused = [this](absl::string_view line) {
+      absl::MutexLock lock(&mutex_);
+      refused_.emplace_back(line);
+    };
     service_ = std::make_unique<FakeControl>(options.access);
     absl::StatusOr<std::unique_ptr<ControlServer>> server =
         ControlServer::Start(std::move(options), {service_->service()});
@@ -63,6 +71,13 @@ class ControlServerUsersTest : public ::testing::Test {
     return grpc::CreateInsecureChannelFromFd("somebody", fd.Release());
   }
 
+  std::vector<std::string> refused() {
+    absl::MutexLock lock(&mutex_);
+    return refused_;
+  }
+
+  absl::Mutex mutex_;
+  std::vector<std::string> refused_ ABSL_GUARDED_BY(mutex_);
   const testing::TemporaryFolder folder_{"/tmp"};
   const std::string path_ = folder_.path() + "/control";
   std::unique_ptr<FakeControl> service_;
@@ -84,7 +99,27 @@ TEST_F(ControlServerUsersTest, AUserWhoIsNotNamedIsDisconnectedAtOnce) {
   char byte = 0;
   EXPECT_EQ(recv(fd.get(), &byte, 1, 0), 0);
   EXPECT_EQ(server_->statistics().connections_refused, 1u);
+  EXPECT_THAT(
+      refused(),
+      ElementsAre(HasSubstr("refused a connection: uid:65534 may not use")));
   EXPECT_EQ(server_->statistics().connections, 0u);
+}
+
+TEST_F(ControlServerUsersTest, AUserWithManyConnectionsDoesNotKeepAdminsOut) {
+  Start(0666, {.reader_users = {kNobody}});
+  std::vector<net::UniqueFd> silent;
+  for (int i = 0; i < 100; ++i) {
+    int error = 0;
+    silent.push_back(ConnectAs(kNobody, path_, &error));
+    ASSERT_TRUE(silent.back().valid()) << strerrordesc_np(error);
+  }
+  const auto admin = ChannelOf(0);
+  EXPECT_TRUE(Change(admin).ok());
+  EXPECT_EQ(server_->statistics().connections, 33u);
+  EXPECT_EQ(server_->statistics().connections_over_limit, 68u);
+  ASSERT_FALSE(refused().empty());
+  EXPECT_THAT(refused()[0], HasSubstr("refused a connection of uid:65534: "
+                                      "uid:65534 has its share"));
 }
 
 TEST_F(ControlServerUsersTest, RootHasNoRoleIfItIsNotNamed) {

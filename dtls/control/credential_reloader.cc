@@ -1,7 +1,6 @@
 #include "cordon/dtls/control/credential_reloader.h"
 
 #include <openssl/pool.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <memory>
@@ -68,7 +67,7 @@ CredentialReloader::CredentialReloader(const Registry* registry, Log* log,
                                        absl::Duration interval)
     : registry_(registry), log_(log), sources_(std::move(sources)) {
   for (const CredentialSource& source : sources_) {
-    seen_.push_back(VersionsOf(source));
+    seen_.push_back(StampsOf(source.files));
   }
   complaints_.resize(sources_.size());
   if (!sources_.empty() && interval < absl::InfiniteDuration()) {
@@ -77,11 +76,14 @@ CredentialReloader::CredentialReloader(const Registry* registry, Log* log,
 }
 
 CredentialReloader::~CredentialReloader() {
-  {
-    absl::MutexLock lock(&mutex_);
-    stopping_ = true;
-  }
+  Stop();
   if (watcher_.joinable()) watcher_.join();
+}
+
+void CredentialReloader::Stop() {
+  stop_.Cancel(absl::CancelledError("the service is being ended"));
+  absl::MutexLock lock(&mutex_);
+  stopping_ = true;
 }
 
 void CredentialReloader::Watch(absl::Duration interval) {
@@ -96,35 +98,17 @@ void CredentialReloader::Watch(absl::Duration interval) {
   }
 }
 
-std::vector<CredentialReloader::Version> CredentialReloader::VersionsOf(
-    const CredentialSource& source) {
-  std::vector<Version> versions;
-  for (const std::string& path : source.files) {
-    Version version;
-    struct stat info = {};
-    if (stat(path.c_str(), &info) == 0) {
-      version.device = info.st_dev;
-      version.inode = info.st_ino;
-      version.size = info.st_size;
-      version.modified =
-          int64_t{info.st_mtim.tv_sec} * 1'000'000'000 + info.st_mtim.tv_nsec;
-    }
-    versions.push_back(version);
-  }
-  return versions;
-}
-
 void CredentialReloader::CheckFiles() {
   absl::MutexLock lock(&reload_mutex_);
   for (size_t i = 0; i < sources_.size(); ++i) {
     // Before loading: what changes meanwhile is seen the next time.
-    std::vector<Version> now = VersionsOf(sources_[i]);
+    std::vector<FileStamp> now = StampsOf(sources_[i].files);
     if (now == seen_[i]) continue;
     absl::StatusOr<std::vector<Certificate>> certificates = sources_[i].load();
     absl::Status status = certificates.status();
     if (status.ok()) {
       status = Replace(sources_[i].listener, *certificates, "the file watch",
-                       absl::Now() + kPatience, nullptr);
+                       stop_.NoLaterThan(absl::Now() + kPatience), nullptr);
     }
     const bool done = status.ok() || IsForGood(status);
     if (done) seen_[i] = std::move(now);
@@ -144,7 +128,7 @@ void CredentialReloader::CheckFiles() {
 
 absl::Status CredentialReloader::Reload(
     const v1::ReloadCredentialsRequest& request, const Caller& caller,
-    absl::Time deadline, v1::ReloadCredentialsResponse* response) {
+    const CallEnd& end, v1::ReloadCredentialsResponse* response) {
   absl::MutexLock lock(&reload_mutex_);
   if (auto listeners = ListenersOf(*registry_, request.listener(), "listener");
       !listeners.ok()) {
@@ -163,8 +147,8 @@ absl::Status CredentialReloader::Reload(
       certificates.push_back({.chain_pem = credential.chain_pem(),
                               .key_pem = credential.key_pem()});
     }
-    absl::Status status = Replace(request.listener(), certificates, caller.name,
-                                  deadline, response);
+    absl::Status status =
+        Replace(request.listener(), certificates, caller.name, end, response);
     if (absl::IsInvalidArgument(status)) {
       return absl::InvalidArgumentError(
           absl::StrCat("credentials: ", status.message()));
@@ -179,14 +163,14 @@ absl::Status CredentialReloader::Reload(
       continue;
     }
     any = true;
-    std::vector<Version> now = VersionsOf(source);
+    std::vector<FileStamp> now = StampsOf(source.files);
     absl::StatusOr<std::vector<Certificate>> certificates = source.load();
     if (!certificates.ok()) {
       return absl::InvalidArgumentError(certificates.status().message());
     }
     absl::Status status =
         Replace(source.listener.empty() ? request.listener() : source.listener,
-                *certificates, caller.name, deadline, response);
+                *certificates, caller.name, end, response);
     if (!status.ok()) return status;
     // Otherwise some listeners are still to have them.
     if (request.listener().empty() || !source.listener.empty()) {
@@ -200,14 +184,14 @@ absl::Status CredentialReloader::Reload(
 }
 
 absl::StatusOr<std::vector<Context>> CredentialReloader::ContextsOf(
-    const std::string& listener, absl::Time deadline) const {
+    const std::string& listener, const CallEnd& end) const {
   auto listeners = ListenersOf(*registry_, listener, "listener");
   if (!listeners.ok()) return listeners.status();
   std::vector<Context> contexts;
   absl::flat_hash_set<const void*> seen;
   for (const std::shared_ptr<ListenerHandle>& handle : *listeners) {
     auto context = CallListener<std::shared_ptr<const Context>>(
-        *handle, deadline, [](ListenerAdmin& admin) {
+        *handle, end, [](ListenerAdmin& admin) {
           return std::make_shared<const Context>(admin.context());
         });
     if (absl::IsUnavailable(context.status())) continue;
@@ -221,10 +205,9 @@ absl::StatusOr<std::vector<Context>> CredentialReloader::ContextsOf(
 
 absl::Status CredentialReloader::Replace(
     const std::string& listener, const std::vector<Certificate>& certificates,
-    absl::string_view who, absl::Time deadline,
+    absl::string_view who, const CallEnd& end,
     v1::ReloadCredentialsResponse* response) {
-  absl::StatusOr<std::vector<Context>> contexts =
-      ContextsOf(listener, deadline);
+  absl::StatusOr<std::vector<Context>> contexts = ContextsOf(listener, end);
   if (!contexts.ok()) return contexts.status();
   if (contexts->empty()) {
     return absl::NotFoundError("there are no listeners to use them");

@@ -15,7 +15,9 @@
 #include "absl/time/time.h"
 #include "cordon/dtls/context.h"
 #include "cordon/dtls/control/access.h"
+#include "cordon/dtls/control/call_end.h"
 #include "cordon/dtls/control/control.pb.h"
+#include "cordon/dtls/control/file_stamp.h"
 #include "cordon/dtls/control/log.h"
 #include "cordon/dtls/credentials.h"
 #include "cordon/dtls/registry.h"
@@ -56,8 +58,11 @@ class CredentialReloader {
   // error, and those in use stay.
   absl::Status Reload(
       const ::cordon::control::v1::ReloadCredentialsRequest& request,
-      const Caller& caller, absl::Time deadline,
+      const Caller& caller, const CallEnd& end,
       ::cordon::control::v1::ReloadCredentialsResponse* response);
+
+  // Ends what it is doing, as soon as the listeners let it, and looks no more.
+  void Stop();
 
   // Loads what has changed since the last look. What fails for another reason
   // than the certificates, such as a listener that does not answer, is tried
@@ -65,23 +70,12 @@ class CredentialReloader {
   void CheckFiles();
 
  private:
-  // What a file is, as far as a change would show.
-  struct Version {
-    uint64_t device = 0;
-    uint64_t inode = 0;
-    int64_t size = -1;
-    int64_t modified = 0;  // nanoseconds
-
-    friend bool operator==(const Version&, const Version&) = default;
-  };
-  static std::vector<Version> VersionsOf(const CredentialSource& source);
-
   void Watch(absl::Duration interval);
   absl::StatusOr<std::vector<Context>> ContextsOf(const std::string& listener,
-                                                  absl::Time deadline) const;
+                                                  const CallEnd& end) const;
   absl::Status Replace(
       const std::string& listener, const std::vector<Certificate>& certificates,
-      absl::string_view who, absl::Time deadline,
+      absl::string_view who, const CallEnd& end,
       ::cordon::control::v1::ReloadCredentialsResponse* response);
 
   const Registry* const registry_;
@@ -90,10 +84,12 @@ class CredentialReloader {
 
   // One reload at a time.
   absl::Mutex reload_mutex_;
-  std::vector<std::vector<Version>> seen_ ABSL_GUARDED_BY(reload_mutex_);
+  std::vector<std::vector<FileStamp>> seen_ ABSL_GUARDED_BY(reload_mutex_);
   // What was told of each source that is to be tried again.
   std::vector<std::string> complaints_ ABSL_GUARDED_BY(reload_mutex_);
 
+  // Cancelled by `Stop`.
+  const CallEnd stop_{absl::InfiniteFuture()};
   absl::Mutex mutex_;
   bool stopping_ ABSL_GUARDED_BY(mutex_) = false;
   std::thread watcher_;

@@ -2,12 +2,10 @@
 #ifndef CORDON_DTLS_CONTROL_LISTENER_CALL_H_
 #define CORDON_DTLS_CONTROL_LISTENER_CALL_H_
 
-#include <algorithm>
 #include <memory>
 #include <optional>
 #include <utility>
 
-#include "absl/base/thread_annotations.h"
 #include "absl/functional/any_invocable.h"
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -15,6 +13,7 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/clock.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/control/call_end.h"
 #include "cordon/dtls/listener_admin.h"
 
 namespace cordon::dtls::control {
@@ -24,39 +23,41 @@ namespace cordon::dtls::control {
 inline constexpr absl::Duration kListenerPatience = absl::Seconds(5);
 
 // Runs `function` on the listener's thread and returns what it returns. Blocks,
-// but not beyond `deadline`, nor for longer than `patience`. kUnavailable: the
-// listener has ended; kDeadlineExceeded: it does not answer (`function` may
-// still run later, so it must own what it uses).
+// but not beyond `end`, nor for longer than `patience`. kUnavailable: the
+// listener has ended; kDeadlineExceeded: it does not answer; or why `end` was
+// cancelled (in both cases `function` may still run later, so it must own what
+// it uses).
 template <typename T>
-absl::StatusOr<T> CallListener(ListenerHandle& listener, absl::Time deadline,
+absl::StatusOr<T> CallListener(ListenerHandle& listener, const CallEnd& end,
                                absl::AnyInvocable<T(ListenerAdmin&)> function,
                                absl::Duration patience = kListenerPatience) {
-  deadline = std::min(deadline, absl::Now() + patience);
+  if (absl::Status why = end.cancelled(); !why.ok()) return why;
+  // Both are guarded by the end's mutex.
   struct Pending {
-    absl::Mutex mutex;
-    bool done ABSL_GUARDED_BY(mutex) = false;
-    std::optional<T> result ABSL_GUARDED_BY(mutex);
+    bool done = false;
+    std::optional<T> result;
   };
   auto pending = std::make_shared<Pending>();
   // Also when the call is dropped without having run.
-  std::shared_ptr<void> ended(nullptr, [pending](void*) {
-    absl::MutexLock lock(&pending->mutex);
+  std::shared_ptr<void> ended(nullptr, [end, pending](void*) {
+    absl::MutexLock lock(end.mutex());
     pending->done = true;
   });
-  listener.Post([pending, ended = std::move(ended),
+  // Where it is refused, `ended` has been called by now.
+  listener.Post([end, pending, ended = std::move(ended),
                  function = std::move(function)](ListenerAdmin& admin) mutable {
     T result = function(admin);
-    absl::MutexLock lock(&pending->mutex);
+    absl::MutexLock lock(end.mutex());
     pending->result = std::move(result);
     pending->done = true;
   });
-  absl::MutexLock lock(&pending->mutex);
-  if (!pending->mutex.AwaitWithDeadline(absl::Condition(&pending->done),
-                                        deadline)) {
+  if (!end.Await(&pending->done, absl::Now() + patience)) {
+    if (absl::Status why = end.cancelled(); !why.ok()) return why;
     return absl::DeadlineExceededError(
         absl::StrCat("the listener \"", listener.name(), "\" on reactor ",
                      listener.reactor_index(), " does not answer"));
   }
+  absl::MutexLock lock(end.mutex());
   if (!pending->result.has_value()) {
     return absl::UnavailableError(
         absl::StrCat("the listener \"", listener.name(), "\" has ended"));

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -39,7 +40,7 @@ absl::Status ClosedBy(const Caller& caller, const std::string& reason) {
 // Closes sessions of one listener, or with `dry_run` only looks for them;
 // returns those that are there.
 absl::StatusOr<std::vector<uint64_t>> CloseOn(ListenerHandle& listener,
-                                              absl::Time deadline,
+                                              const CallEnd& end,
                                               std::vector<uint64_t> ids,
                                               bool dry_run,
                                               const absl::Status& status) {
@@ -50,7 +51,7 @@ absl::StatusOr<std::vector<uint64_t>> CloseOn(ListenerHandle& listener,
     SetErrorDetail(&own, *detail);
   }
   absl::StatusOr<Ids> found = CallListener<Ids>(
-      listener, deadline,
+      listener, end,
       [ids = std::move(ids), dry_run,
        status = std::move(own)](ListenerAdmin& admin) {
         Ids there;
@@ -64,6 +65,26 @@ absl::StatusOr<std::vector<uint64_t>> CloseOn(ListenerHandle& listener,
       });
   if (absl::IsUnavailable(found.status())) return Ids();
   return found;
+}
+
+// The answer to a call that ended before all was done.
+absl::Status Interrupted(const absl::Status& why, bool dry_run,
+                         const v1::CloseSessionsResponse& response) {
+  if (dry_run || response.closed() == 0) return why;
+  return absl::Status(
+      why.code(),
+      absl::StrCat(response.closed(),
+                   " sessions were closed, and then: ", why.message()));
+}
+
+// The version of the newest policy that is in force anywhere.
+uint64_t NewestPolicy(const Registry& registry) {
+  uint64_t newest = registry.policies().Present("").version;
+  for (const std::shared_ptr<ListenerHandle>& listener : registry.listeners()) {
+    newest =
+        std::max(newest, registry.policies().Present(listener->name()).version);
+  }
+  return newest;
 }
 
 void Count(const std::vector<uint64_t>& ids,
@@ -117,11 +138,12 @@ absl::Status SetLimit(const v1::Limit& limit, ListenerLimits* limits) {
       "there is no limit \"", limit.name(), "\"; there is: ", names));
 }
 
-// "max_sessions 1 -> 2, accept_backlog 3 -> 3, ..."
+// What is another now: "max_sessions 1 -> 2, accept_backlog 3 -> 4".
 std::string Describe(const ListenerLimits& before,
                      const ListenerLimits& after) {
   std::string text;
   for (const auto& [name, value] : kLimits) {
+    if (before.*value == after.*value) continue;
     absl::StrAppend(&text, text.empty() ? "" : ", ", name, " ", before.*value,
                     " -> ", after.*value);
   }
@@ -131,11 +153,11 @@ std::string Describe(const ListenerLimits& before,
 }  // namespace
 
 absl::Status ListenerOperator::ListListeners(
-    absl::Time deadline, v1::ListListenersResponse* response) const {
+    const CallEnd& end, v1::ListListenersResponse* response) const {
   for (const std::shared_ptr<ListenerHandle>& handle : registry_->listeners()) {
     using State = std::pair<size_t, bool>;
     absl::StatusOr<State> state =
-        CallListener<State>(*handle, deadline, [](ListenerAdmin& admin) {
+        CallListener<State>(*handle, end, [](ListenerAdmin& admin) {
           return State(admin.statistics().sessions, admin.draining());
         });
     if (absl::IsUnavailable(state.status())) continue;
@@ -152,12 +174,12 @@ absl::Status ListenerOperator::ListListeners(
 }
 
 absl::Status ListenerOperator::GetSession(const v1::GetSessionRequest& request,
-                                          absl::Time deadline,
+                                          const CallEnd& end,
                                           v1::Session* response) const {
   for (const std::shared_ptr<ListenerHandle>& handle : registry_->listeners()) {
     auto session = std::make_shared<SessionSnapshot>();
     absl::StatusOr<bool> found = CallListener<bool>(
-        *handle, deadline, [id = request.id(), session](ListenerAdmin& admin) {
+        *handle, end, [id = request.id(), session](ListenerAdmin& admin) {
           return admin.ReadSession(id, *session);
         });
     if (!found.ok() && !absl::IsUnavailable(found.status())) {
@@ -176,13 +198,17 @@ absl::Status ListenerOperator::GetSession(const v1::GetSessionRequest& request,
 
 absl::Status ListenerOperator::CloseSessions(
     const v1::CloseSessionsRequest& request, const Caller& caller,
-    absl::Time deadline, v1::CloseSessionsResponse* response) {
+    const CallEnd& end, v1::CloseSessionsResponse* response) {
   absl::StatusOr<SessionQuery> query = SessionQuery::Compile(request.filter());
   if (!query.ok()) return query.status();
-  if (request.ids().empty() && query->matches_all()) {
-    return absl::InvalidArgumentError(
-        "filter: say which sessions, by ids or by a filter; a peer_prefix of "
-        "0.0.0.0/0 or ::/0 is all");
+  if (request.ids().empty() &&
+      query->ExcludesNothing({.now = absl::Now(),
+                              .started = registry_->started(),
+                              .newest_policy = NewestPolicy(*registry_)})) {
+    return absl::InvalidArgumentError(absl::StrCat(
+        "filter: ", query->matches_all() ? "" : "it excludes no session: ",
+        "say which sessions, by ids or by a filter; a peer_prefix of "
+        "0.0.0.0/0 or ::/0 is all"));
   }
   if (!request.ids().empty() && !query->matches_all()) {
     return absl::InvalidArgumentError(
@@ -200,13 +226,13 @@ absl::Status ListenerOperator::CloseSessions(
       std::vector<uint64_t> ids(left.begin(), left.end());
       std::sort(ids.begin(), ids.end());
       for (size_t at = 0; at < ids.size(); at += SessionCursor::kChunk) {
-        const size_t end = std::min(at + SessionCursor::kChunk, ids.size());
+        const size_t next = std::min(at + SessionCursor::kChunk, ids.size());
         absl::StatusOr<std::vector<uint64_t>> there =
-            CloseOn(*listener, deadline,
+            CloseOn(*listener, end,
                     {ids.begin() + static_cast<ptrdiff_t>(at),
-                     ids.begin() + static_cast<ptrdiff_t>(end)},
+                     ids.begin() + static_cast<ptrdiff_t>(next)},
                     dry_run, status);
-        if (!there.ok()) return there.status();
+        if (!there.ok()) return Interrupted(there.status(), dry_run, *response);
         Count(*there, response);
         for (uint64_t id : *there) left.erase(id);
       }
@@ -217,22 +243,23 @@ absl::Status ListenerOperator::CloseSessions(
   } else {
     const absl::Time now = absl::Now();
     for (const std::shared_ptr<ListenerHandle>& listener : *listeners) {
-      SessionCursor cursor({listener}, 0, deadline - now);
+      SessionCursor cursor({listener}, 0, kListenerPatience, end);
       std::vector<uint64_t> ids;
       bool more = true;
       while (more) {
         absl::StatusOr<std::optional<SessionRow>> row = cursor.Next();
-        if (!row.ok()) return row.status();
+        if (!row.ok()) return Interrupted(row.status(), dry_run, *response);
         more = row->has_value();
+        if (more) response->set_sessions(response->sessions() + 1);
         if (more && query->Matches(**row, now)) {
           ids.push_back((*row)->session->id);
         }
         if (ids.size() < SessionCursor::kChunk && (more || ids.empty())) {
           continue;
         }
-        absl::StatusOr<std::vector<uint64_t>> there = CloseOn(
-            *listener, deadline, std::exchange(ids, {}), dry_run, status);
-        if (!there.ok()) return there.status();
+        absl::StatusOr<std::vector<uint64_t>> there =
+            CloseOn(*listener, end, std::exchange(ids, {}), dry_run, status);
+        if (!there.ok()) return Interrupted(there.status(), dry_run, *response);
         Count(*there, response);
       }
     }
@@ -249,15 +276,14 @@ absl::Status ListenerOperator::CloseSessions(
 }
 
 absl::Status ListenerOperator::GetLimits(
-    const v1::GetLimitsRequest& request, absl::Time deadline,
+    const v1::GetLimitsRequest& request, const CallEnd& end,
     v1::GetLimitsResponse* response) const {
   auto listeners = ListenersOf(*registry_, request.listener(), "listener");
   if (!listeners.ok()) return listeners.status();
   std::map<std::string, v1::ListenerLimits> by_name;
   for (const std::shared_ptr<ListenerHandle>& listener : *listeners) {
     absl::StatusOr<ListenerLimits> limits = CallListener<ListenerLimits>(
-        *listener, deadline,
-        [](ListenerAdmin& admin) { return admin.limits(); });
+        *listener, end, [](ListenerAdmin& admin) { return admin.limits(); });
     if (absl::IsUnavailable(limits.status())) continue;
     if (!limits.ok()) return limits.status();
     by_name[listener->name()] = ToProto(listener->name(), *limits);
@@ -270,7 +296,7 @@ absl::Status ListenerOperator::GetLimits(
 
 absl::Status ListenerOperator::SetLimits(const v1::SetLimitsRequest& request,
                                          const Caller& caller,
-                                         absl::Time deadline,
+                                         const CallEnd& end,
                                          v1::GetLimitsResponse* response) {
   if (request.limits().empty()) {
     return absl::InvalidArgumentError("limits: say at least one");
@@ -285,10 +311,14 @@ absl::Status ListenerOperator::SetLimits(const v1::SetLimitsRequest& request,
   }
   auto listeners = ListenersOf(*registry_, request.listener(), "listener");
   if (!listeners.ok()) return listeners.status();
+  // The reactors of a listener have one set of limits: what the first changes
+  // is changed for all. Listeners of one name on several addresses have their
+  // own, but often the same.
+  std::set<std::string> told;
   for (const std::shared_ptr<ListenerHandle>& listener : *listeners) {
     using BeforeAndAfter = std::pair<ListenerLimits, ListenerLimits>;
     absl::StatusOr<BeforeAndAfter> set = CallListener<BeforeAndAfter>(
-        *listener, deadline,
+        *listener, end,
         [limits = std::vector<v1::Limit>(request.limits().begin(),
                                          request.limits().end())](
             ListenerAdmin& admin) {
@@ -301,19 +331,19 @@ absl::Status ListenerOperator::SetLimits(const v1::SetLimitsRequest& request,
         });
     if (absl::IsUnavailable(set.status())) continue;
     if (!set.ok()) return set.status();
-    log_->Write(LogLevel::kInfo,
-                absl::StrCat(caller.name, " sets limits of listener \"",
-                             listener->name(), "\" on reactor ",
-                             listener->reactor_index(), ": ",
-                             Describe(set->first, set->second)));
+    if (set->first == set->second) continue;
+    std::string line = absl::StrCat(caller.name, " sets limits of listener \"",
+                                    listener->name(),
+                                    "\": ", Describe(set->first, set->second));
+    if (told.insert(line).second) log_->Write(LogLevel::kInfo, line);
   }
   v1::GetLimitsRequest now;
   now.set_listener(request.listener());
-  return GetLimits(now, deadline, response);
+  return GetLimits(now, end, response);
 }
 
 absl::Status ListenerOperator::Drain(const v1::DrainRequest& request,
-                                     const Caller& caller, absl::Time deadline,
+                                     const Caller& caller, const CallEnd& end,
                                      v1::DrainResponse* response) {
   absl::StatusOr<absl::Duration> within =
       FromProto(request.deadline(), "deadline");
@@ -331,7 +361,7 @@ absl::Status ListenerOperator::Drain(const v1::DrainRequest& request,
                            absl::FormatDuration(*within)));
   for (const std::shared_ptr<ListenerHandle>& listener : *listeners) {
     absl::StatusOr<size_t> left = CallListener<size_t>(
-        *listener, deadline, [within = *within](ListenerAdmin& admin) {
+        *listener, end, [within = *within](ListenerAdmin& admin) {
           admin.Drain(within);
           return admin.statistics().sessions;
         });

@@ -17,14 +17,17 @@ class Log {
  public:
   using Sink = std::function<void(LogLevel level, absl::string_view line)>;
 
-  // Without `sink`, lines go to the standard error output.
+  // Without `sink`, lines go to the standard error output; nobody waits for
+  // whoever reads it, and lines that cannot be written are counted there. A
+  // `sink` is called by whoever has something to say, and must not block.
   explicit Log(Sink sink = nullptr, LogLevel level = LogLevel::kInfo);
 
   LogLevel level() const { return level_.load(std::memory_order_relaxed); }
   void set_level(LogLevel level) { level_.store(level); }
 
-  // One line, if `level` is told at all. Line ends and control characters in
-  // `text` are escaped: a caller cannot write a line that looks like another's.
+  // One line, if `level` is told at all, as `net::PrintableText` writes it and
+  // of at most `net::kMaxLineBytes`: a caller cannot write a line that looks
+  // like another's.
   void Write(LogLevel level, absl::string_view text);
 
  private:

@@ -75,9 +75,13 @@ absl::StatusOr<Contents> ReadFile(const std::string& path) {
 // All or nothing, even when the machine stops in the middle.
 absl::Status ReplaceFile(const std::string& path, const std::string& text) {
   const std::string next = path + ".new";
-  net::UniqueFd fd(open(next.c_str(),
-                        O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                        0600));
+  // What an earlier process, or another user, has left there is not written to.
+  struct stat left = {};
+  if (lstat(next.c_str(), &left) == 0 && S_ISREG(left.st_mode)) {
+    unlink(next.c_str());
+  }
+  net::UniqueFd fd(
+      open(next.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd.valid()) return net::ErrnoStatus(errno, absl::StrCat("open ", next));
   size_t done = 0;
   while (done < text.size()) {

@@ -284,6 +284,19 @@ TEST_F(PolicyFileTest, AFolderThatHasGoneRefusesChanges) {
   EXPECT_EQ(Denied(store), "no policy");
 }
 
+// Somebody who can write to the folder may have put it there.
+TEST_F(PolicyFileTest, WhatStandsInTheWayIsNotWrittenTo) {
+  PolicyStore store;
+  ASSERT_EQ(Begin(store), absl::OkStatus());
+  const std::string theirs = folder_.Write("theirs", "");
+  ASSERT_EQ(link(theirs.c_str(), next_.c_str()), 0);
+  ASSERT_TRUE(Deny(store, "a").ok());
+  EXPECT_THAT(Read(), HasSubstr("denied_names: \"a\""));
+  struct stat info = {};
+  ASSERT_EQ(stat(theirs.c_str(), &info), 0);
+  EXPECT_EQ(info.st_size, 0);
+}
+
 TEST_F(PolicyFileTest, WhatACrashHasLeftBehindIsNeitherReadNorInTheWay) {
   {
     PolicyStore store;

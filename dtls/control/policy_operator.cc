@@ -1,6 +1,7 @@
 #include "cordon/dtls/control/policy_operator.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -34,19 +35,23 @@ absl::Status InPolicy(const absl::Status& status) {
   return absl::InvalidArgumentError(absl::StrCat("policy.", status.message()));
 }
 
-// A session that a policy judges, and what is wrong with it.
+using PolicyPtr = std::shared_ptr<const CompiledPolicy>;
+using Listeners = std::vector<std::shared_ptr<ListenerHandle>>;
+
+// A session, the policy that judges it, and what is wrong with it.
 struct Failing {
   SessionRow row;
+  PolicyPtr policy;
   std::vector<VerificationError> errors;
 };
 
-// Calls `failing` for each session that does not pass; returns how many there
-// are.
+// Calls `failing` for each session that does not pass by the policy of its
+// listener's name; returns how many sessions there are.
 absl::StatusOr<uint64_t> Judge(
-    const CompiledPolicy& policy,
-    const std::vector<std::shared_ptr<ListenerHandle>>& listeners,
+    absl::FunctionRef<PolicyPtr(const std::string&)> policy_of,
+    const Listeners& listeners, const CallEnd& end,
     absl::FunctionRef<absl::Status(const Failing&)> failing) {
-  SessionCursor cursor(listeners, 0, kPatience);
+  SessionCursor cursor(listeners, 0, kPatience, end);
   uint64_t judged = 0;
   while (true) {
     absl::StatusOr<std::optional<SessionRow>> row = cursor.Next();
@@ -55,28 +60,34 @@ absl::StatusOr<uint64_t> Judge(
     const SessionSnapshot& session = *(*row)->session;
     // Those that are not complete yet are judged when they are.
     if (session.state != EngineState::kConnected) continue;
+    const PolicyPtr policy = policy_of((*row)->listener->name());
+    if (policy == nullptr) continue;
     ++judged;
-    std::vector<VerificationError> errors = policy.JudgeSession(
-        session.chain.get(), session.info.psk_identity, absl::Now());
+    std::vector<VerificationError> errors = policy->JudgeSession(
+        session.chain.get(),
+        session.info.psk
+            ? std::make_optional<absl::string_view>(session.info.psk_identity)
+            : std::nullopt,
+        absl::Now(), session.limits);
     if (errors.empty()) continue;
-    absl::Status status = failing({**std::move(row), std::move(errors)});
+    absl::Status status =
+        failing({**std::move(row), policy, std::move(errors)});
     if (!status.ok()) return status;
   }
 }
 
 }  // namespace
 
-std::vector<std::shared_ptr<ListenerHandle>> PolicyOperator::Followers(
-    const std::string& name) const {
+template <typename Predicate>
+std::vector<std::shared_ptr<ListenerHandle>> PolicyOperator::ListenersWhose(
+    const Predicate& name_fulfils) const {
   std::vector<std::shared_ptr<ListenerHandle>> listeners =
-      registry_->listeners(name);
-  if (!name.empty()) return listeners;
+      registry_->listeners();
   listeners.erase(
-      std::remove_if(
-          listeners.begin(), listeners.end(),
-          [&](const std::shared_ptr<ListenerHandle>& listener) {
-            return !registry_->policies().History(listener->name()).empty();
-          }),
+      std::remove_if(listeners.begin(), listeners.end(),
+                     [&](const std::shared_ptr<ListenerHandle>& listener) {
+                       return !name_fulfils(listener->name());
+                     }),
       listeners.end());
   return listeners;
 }
@@ -123,6 +134,9 @@ absl::Status PolicyOperator::List(
       request.page_size() == 0 ? kDefaultPage : request.page_size();
   const std::vector<PolicyVersion> history =
       registry_->policies().History(request.listener());
+  // Its own need not be in force.
+  const uint64_t present =
+      registry_->policies().Present(request.listener()).version;
   size_t bytes = 0;
   for (size_t i = 0; i < history.size(); ++i) {
     if (request.before_version() != 0 &&
@@ -131,7 +145,7 @@ absl::Status PolicyOperator::List(
     }
     if (static_cast<uint32_t>(response->versions_size()) == size) break;
     v1::PolicyVersion version = ToProto(history[i]);
-    version.set_current(i == 0);
+    version.set_current(history[i].version == present);
     bytes += version.ByteSizeLong();
     if (response->versions_size() > 0 && bytes > kMaxPageBytes) break;
     *response->add_versions() = std::move(version);
@@ -140,7 +154,7 @@ absl::Status PolicyOperator::List(
 }
 
 absl::Status PolicyOperator::Validate(
-    const v1::ValidatePolicyRequest& request,
+    const v1::ValidatePolicyRequest& request, const CallEnd& end,
     v1::ValidatePolicyResponse* response) const {
   absl::StatusOr<Policy> policy = FromProto(request.policy());
   if (!policy.ok()) return InPolicy(policy.status());
@@ -150,28 +164,40 @@ absl::Status PolicyOperator::Validate(
   if (absl::Status status = CheckListener(request.listener()); !status.ok()) {
     return status;
   }
+  const PolicyStore& store = registry_->policies();
+  size_t bytes = 0;
   absl::StatusOr<uint64_t> judged = Judge(
-      **compiled, Followers(request.listener()), [&](const Failing& failing) {
+      [&](const std::string&) { return *compiled; },
+      ListenersWhose([&](const std::string& name) {
+        return store.Follows(name, request.listener());
+      }),
+      end,
+      [&](const Failing& failing) {
         response->set_sessions_failing(response->sessions_failing() + 1);
-        if (response->failing_size() >= kFailingTold) return absl::OkStatus();
-        v1::SessionVerdict* verdict = response->add_failing();
-        verdict->set_session(failing.row.session->id);
-        verdict->set_peer_address(failing.row.session->peer.ToString());
-        verdict->set_peer_name(NameOf(failing.row));
+        if (response->failing_size() >= kFailingTold || bytes > kMaxPageBytes) {
+          return absl::OkStatus();
+        }
+        v1::SessionVerdict verdict;
+        verdict.set_session(failing.row.session->id);
+        verdict.set_peer_address(failing.row.session->peer.ToString());
+        verdict.set_peer_name(NameOf(failing.row));
         for (const VerificationError& error : failing.errors) {
-          *verdict->add_errors() = ToProto(error);
+          *verdict.add_errors() = ToProto(error);
+        }
+        bytes += verdict.ByteSizeLong();
+        if (bytes <= kMaxPageBytes || response->failing_size() == 0) {
+          *response->add_failing() = std::move(verdict);
         }
         return absl::OkStatus();
       });
   if (!judged.ok()) return judged.status();
   response->set_sessions_judged(*judged);
-  response->set_present_version(
-      registry_->policies().Present(request.listener()).version);
+  response->set_present_version(store.Present(request.listener()).version);
   return absl::OkStatus();
 }
 
 absl::Status PolicyOperator::Set(const v1::SetPolicyRequest& request,
-                                 const Caller& caller,
+                                 const Caller& caller, const CallEnd& service,
                                  v1::SetPolicyResponse* response) {
   absl::StatusOr<Policy> policy = FromProto(request.policy());
   if (!policy.ok()) return InPolicy(policy.status());
@@ -189,11 +215,12 @@ absl::Status PolicyOperator::Set(const v1::SetPolicyRequest& request,
                  .apply_to_sessions = request.apply_to_sessions()});
   if (!version.ok()) return InPolicy(version.status());
   response->set_version(*version);
-  return Finish(before, store.Present(request.listener()), caller, response);
+  return Finish(request.listener(), before, caller, service, response);
 }
 
 absl::Status PolicyOperator::RollBack(const v1::RollBackPolicyRequest& request,
                                       const Caller& caller,
+                                      const CallEnd& service,
                                       v1::SetPolicyResponse* response) {
   if (absl::Status status = CheckListener(request.listener()); !status.ok()) {
     return status;
@@ -205,55 +232,71 @@ absl::Status PolicyOperator::RollBack(const v1::RollBackPolicyRequest& request,
       caller.name, request.comment(), request.apply_to_sessions());
   if (!version.ok()) return version.status();
   response->set_version(*version);
-  return Finish(before, store.Present(request.listener()), caller, response);
+  return Finish(request.listener(), before, caller, service, response);
 }
 
-absl::Status PolicyOperator::Finish(const PolicyVersion& before,
-                                    const PolicyVersion& now,
+absl::Status PolicyOperator::Finish(const std::string& listener,
+                                    const PolicyVersion& before,
                                     const Caller& caller,
+                                    const CallEnd& service,
                                     v1::SetPolicyResponse* response) {
+  const PolicyStore& store = registry_->policies();
+  const uint64_t number = response->version();
+  // Others may have come meanwhile, even so many that this one is forgotten.
+  const std::vector<PolicyVersion> history = store.History(listener);
+  const auto set = std::find_if(
+      history.begin(), history.end(),
+      [&](const PolicyVersion& version) { return version.version == number; });
+  if (set == history.end()) return absl::OkStatus();
   log_->Write(
       LogLevel::kInfo,
       absl::StrCat(
-          caller.name, " sets policy version ", response->version(), " for ",
-          DescribeListeners(now.listener),
-          now.rolled_back_to == 0
+          caller.name, " sets policy version ", number, " for ",
+          DescribeListeners(listener),
+          set->rolled_back_to == 0
               ? ""
-              : absl::StrCat(", again version ", now.rolled_back_to),
-          now.comment.empty() ? "" : absl::StrCat(" (", now.comment, ")"), ": ",
+              : absl::StrCat(", again version ", set->rolled_back_to),
+          set->comment.empty() ? "" : absl::StrCat(" (", set->comment, ")"),
+          ": ",
           before.version == 0 ? "the first one"
-                              : Differences(before.policy(), now.policy())));
-  // Another may have come meanwhile; that one's caller judges by it.
-  if (!now.apply_to_sessions || now.version != response->version()) {
-    return absl::OkStatus();
-  }
-  const CompiledPolicy& policy = *now.compiled;
+                              : Differences(before.policy(), set->policy())));
+  if (!set->apply_to_sessions) return absl::OkStatus();
+  const CallEnd end = service.NoLaterThan(absl::Now() + kMaxApply);
+  // A later policy may be in force by now, whose caller does not ask that
+  // sessions are judged: they are judged by what is in force, as those are
+  // whose handshakes were going on.
   absl::StatusOr<uint64_t> judged =
-      Judge(policy, Followers(now.listener), [&](const Failing& failing) {
-        absl::Status refusal = policy.Refusal(failing.errors);
-        const uint8_t alert = GetErrorDetail(refusal)->alert.value_or(0);
-        absl::StatusOr<bool> closed =
-            CallListener<bool>(*failing.row.listener, absl::Now() + kPatience,
-                               [id = failing.row.session->id, refusal,
-                                alert](ListenerAdmin& admin) {
-                                 return admin.CloseSession(id, refusal, alert);
-                               });
-        if (closed.ok() && *closed) {
-          response->set_sessions_closed(response->sessions_closed() + 1);
-        }
-        return absl::IsUnavailable(closed.status()) ? absl::OkStatus()
-                                                    : closed.status();
-      });
+      Judge([&](const std::string& name) { return store.ForHandshake(name); },
+            ListenersWhose([&](const std::string& name) {
+              const PolicyPtr policy = store.ForHandshake(name);
+              return policy != nullptr && policy->judges_before() >= number;
+            }),
+            end,
+            [&](const Failing& failing) {
+              absl::Status refusal = failing.policy->Refusal(failing.errors);
+              const uint8_t alert = GetErrorDetail(refusal)->alert.value_or(0);
+              absl::StatusOr<bool> closed = CallListener<bool>(
+                  *failing.row.listener, end,
+                  [id = failing.row.session->id, refusal,
+                   alert](ListenerAdmin& admin) {
+                    return admin.CloseSession(id, refusal, alert);
+                  });
+              if (closed.ok() && *closed) {
+                response->set_sessions_closed(response->sessions_closed() + 1);
+              }
+              return absl::IsUnavailable(closed.status()) ? absl::OkStatus()
+                                                          : closed.status();
+            });
   if (!judged.ok()) {
     return absl::Status(
         judged.status().code(),
-        absl::StrCat("version ", response->version(),
+        absl::StrCat("version ", number,
                      " is in force, but not all sessions were judged by it: ",
                      judged.status().message()));
   }
   log_->Write(
       LogLevel::kInfo,
-      absl::StrCat("policy version ", response->version(), " closed ",
+      absl::StrCat("policy version ", number, " closed ",
                    response->sessions_closed(), " of ", *judged, " sessions"));
   return absl::OkStatus();
 }

@@ -8,15 +8,22 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "absl/time/time.h"
 #include "cordon/dtls/control/access.h"
+#include "cordon/dtls/control/call_end.h"
 #include "cordon/dtls/control/control.pb.h"
 #include "cordon/dtls/control/log.h"
 #include "cordon/dtls/registry.h"
 
 namespace cordon::dtls::control {
 
+// How long sessions may be judged and closed once a policy is in force.
+inline constexpr absl::Duration kMaxApply = absl::Minutes(10);
+
 // Thread-safe; its methods block, for as long as it takes to judge all sessions
-// where that is asked for.
+// where that is asked for, but not beyond `end`. A policy that is in force is
+// applied to the sessions although the caller has gone or its deadline is over:
+// that ends with `service`, or after `kMaxApply`.
 class PolicyOperator {
  public:
   PolicyOperator(Registry* registry, Log* log)
@@ -29,22 +36,25 @@ class PolicyOperator {
       ::cordon::control::v1::ListPolicyVersionsResponse* response) const;
   absl::Status Validate(
       const ::cordon::control::v1::ValidatePolicyRequest& request,
+      const CallEnd& end,
       ::cordon::control::v1::ValidatePolicyResponse* response) const;
   absl::Status Set(const ::cordon::control::v1::SetPolicyRequest& request,
-                   const Caller& caller,
+                   const Caller& caller, const CallEnd& service,
                    ::cordon::control::v1::SetPolicyResponse* response);
   absl::Status RollBack(
       const ::cordon::control::v1::RollBackPolicyRequest& request,
-      const Caller& caller, ::cordon::control::v1::SetPolicyResponse* response);
+      const Caller& caller, const CallEnd& service,
+      ::cordon::control::v1::SetPolicyResponse* response);
 
  private:
-  // Listeners that would follow a policy for `name`.
-  std::vector<std::shared_ptr<ListenerHandle>> Followers(
-      const std::string& name) const;
+  // Those whose names fulfil a predicate.
+  template <typename Predicate>
+  std::vector<std::shared_ptr<ListenerHandle>> ListenersWhose(
+      const Predicate& name_fulfils) const;
   absl::Status CheckListener(const std::string& name) const;
   // Logs a change, and judges the sessions that there are if it is asked for.
-  absl::Status Finish(const PolicyVersion& before, const PolicyVersion& now,
-                      const Caller& caller,
+  absl::Status Finish(const std::string& listener, const PolicyVersion& before,
+                      const Caller& caller, const CallEnd& service,
                       ::cordon::control::v1::SetPolicyResponse* response);
 
   Registry* const registry_;

@@ -111,7 +111,7 @@ absl::StatusOr<Policy> FromProto(const v1::Policy& proto) {
           absl::StrCat("tolerated[", i, "].error: ", code.status().message()));
     }
     policy.tolerated.push_back(
-        {*code, tolerance.fingerprint(), tolerance.name()});
+        {*code, tolerance.fingerprint(), tolerance.name(), tolerance.spki()});
   }
   for (int i = 0; i < proto.pins_size(); ++i) {
     const v1::Pin& pin = proto.pins(i);
@@ -150,6 +150,7 @@ v1::Policy ToProto(const Policy& policy) {
     to->set_error(std::string(VerificationErrorId(tolerance.error)));
     to->set_fingerprint(tolerance.fingerprint);
     to->set_name(tolerance.name);
+    to->set_spki(tolerance.spki);
   }
   for (const Pin& pin : policy.pins) {
     v1::Pin* to = proto.add_pins();

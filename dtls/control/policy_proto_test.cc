@@ -29,7 +29,8 @@ Policy Full() {
   policy.tolerated = {
       {.error = VerificationErrorCode::kExpired},
       {.error = VerificationErrorCode::kSelfSigned, .fingerprint = "cc"},
-      {.error = VerificationErrorCode::kRevoked, .name = "*.example.org"}};
+      {.error = VerificationErrorCode::kExpired, .name = "*.example.org"},
+      {.error = VerificationErrorCode::kRevoked, .spki = "ff"}};
   policy.pins = {{.kind = Pin::Kind::kSpki, .sha256 = "dd"},
                  {.kind = Pin::Kind::kCertificate, .sha256 = "ee"}};
   policy.allowed_names = {"*.example.org", "uri:spiffe://example.org/**"};

@@ -47,7 +47,7 @@ absl::Status CheckSecret(const std::string& secret, size_t least) {
 
 absl::Status SecretOperator::RotateCookieSecret(
     const v1::RotateCookieSecretRequest& request, const Caller& caller,
-    absl::Time deadline, v1::RotateCookieSecretResponse* response) {
+    const CallEnd& end, v1::RotateCookieSecretResponse* response) {
   if (absl::Status status =
           CheckSecret(request.secret(), CookieExchange::kMinSecretBytes);
       !status.ok()) {
@@ -59,7 +59,7 @@ absl::Status SecretOperator::RotateCookieSecret(
   const auto secret = std::make_shared<const Secret>(request.secret());
   for (const std::shared_ptr<ListenerHandle>& listener : *listeners) {
     absl::StatusOr<absl::Status> set = CallListener<absl::Status>(
-        *listener, deadline, [secret](ListenerAdmin& admin) {
+        *listener, end, [secret](ListenerAdmin& admin) {
           return admin.SetCookieParameters(
               {.hash = admin.cookie_hash(), .secret = secret->bytes()});
         });
@@ -77,7 +77,7 @@ absl::Status SecretOperator::RotateCookieSecret(
 
 absl::Status SecretOperator::RotateTicketKeys(
     const v1::RotateTicketKeysRequest& request, const Caller& caller,
-    absl::Time deadline, v1::RotateTicketKeysResponse* response) {
+    const CallEnd& end, v1::RotateTicketKeysResponse* response) {
   if (absl::Status status =
           CheckSecret(request.secret(), internal::TicketKeys::kMinSecretBytes);
       !status.ok()) {
@@ -90,7 +90,7 @@ absl::Status SecretOperator::RotateTicketKeys(
   absl::Status without;
   for (const std::shared_ptr<ListenerHandle>& listener : *listeners) {
     auto context = CallListener<std::shared_ptr<const Context>>(
-        *listener, deadline, [](ListenerAdmin& admin) {
+        *listener, end, [](ListenerAdmin& admin) {
           return std::make_shared<const Context>(admin.context());
         });
     if (absl::IsUnavailable(context.status())) continue;

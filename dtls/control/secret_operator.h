@@ -5,13 +5,14 @@
 #include "absl/status/status.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/control/access.h"
+#include "cordon/dtls/control/call_end.h"
 #include "cordon/dtls/control/control.pb.h"
 #include "cordon/dtls/control/log.h"
 #include "cordon/dtls/registry.h"
 
 namespace cordon::dtls::control {
 
-// Thread-safe; its methods block, but not beyond `deadline`. What was made with
+// Thread-safe; its methods block, but not beyond `end`. What was made with
 // the secrets before stays good for its time.
 class SecretOperator {
  public:
@@ -20,11 +21,11 @@ class SecretOperator {
 
   absl::Status RotateCookieSecret(
       const ::cordon::control::v1::RotateCookieSecretRequest& request,
-      const Caller& caller, absl::Time deadline,
+      const Caller& caller, const CallEnd& end,
       ::cordon::control::v1::RotateCookieSecretResponse* response);
   absl::Status RotateTicketKeys(
       const ::cordon::control::v1::RotateTicketKeysRequest& request,
-      const Caller& caller, absl::Time deadline,
+      const Caller& caller, const CallEnd& end,
       ::cordon::control::v1::RotateTicketKeysResponse* response);
 
  private:

@@ -10,8 +10,8 @@ namespace cordon::dtls::control {
 
 SessionCursor::SessionCursor(
     const std::vector<std::shared_ptr<ListenerHandle>>& listeners,
-    uint64_t after, absl::Duration patience)
-    : patience_(patience) {
+    uint64_t after, absl::Duration patience, CallEnd end)
+    : patience_(patience), end_(std::move(end)) {
   for (const std::shared_ptr<ListenerHandle>& listener : listeners) {
     sources_.push_back({.listener = listener, .after = after});
   }
@@ -20,7 +20,7 @@ SessionCursor::SessionCursor(
 absl::Status SessionCursor::Fill(Source& source) {
   auto chunk = std::make_shared<std::vector<SessionSnapshot>>(kChunk);
   absl::StatusOr<size_t> size = CallListener<size_t>(
-      *source.listener, absl::Now() + patience_,
+      *source.listener, end_.NoLaterThan(absl::Now() + patience_),
       [after = source.after, chunk](ListenerAdmin& admin) {
         return admin.ReadSessions(after, absl::MakeSpan(*chunk));
       });
@@ -34,6 +34,7 @@ absl::Status SessionCursor::Fill(Source& source) {
 }
 
 absl::StatusOr<std::optional<SessionRow>> SessionCursor::Next() {
+  if (absl::Status status = end_.Check(); !status.ok()) return status;
   Source* first = nullptr;
   for (Source& source : sources_) {
     if (source.next == source.size && !source.exhausted) {

@@ -10,6 +10,7 @@
 
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/control/call_end.h"
 #include "cordon/dtls/control/session_proto.h"
 #include "cordon/dtls/listener_admin.h"
 
@@ -22,13 +23,15 @@ class SessionCursor {
   static constexpr size_t kChunk = 64;
 
   // Sessions with larger ids than `after`. Each turn of a reactor may be waited
-  // for as long as `patience`.
+  // for as long as `patience`, and not beyond `end`.
   SessionCursor(const std::vector<std::shared_ptr<ListenerHandle>>& listeners,
-                uint64_t after, absl::Duration patience);
+                uint64_t after, absl::Duration patience,
+                CallEnd end = absl::InfiniteFuture());
 
   // The session with the next larger id, over all listeners; nothing: that was
   // the last. A listener that has ended has no more sessions.
-  // kDeadlineExceeded: one does not answer.
+  // kDeadlineExceeded: one does not answer, or the end has come; or why that
+  // was cancelled.
   absl::StatusOr<std::optional<SessionRow>> Next();
 
  private:
@@ -43,6 +46,7 @@ class SessionCursor {
   absl::Status Fill(Source& source);
 
   const absl::Duration patience_;
+  const CallEnd end_;
   std::vector<Source> sources_;
 };
 

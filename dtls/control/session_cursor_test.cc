@@ -247,6 +247,23 @@ TEST(CallListenerTest, OneThatNeverAnswersIsNotWaitedForForEver) {
   EXPECT_THAT(std::string(status.message()), HasSubstr("does not answer"));
 }
 
+// It was bound outside of its reactor's task.
+TEST(CallListenerTest, OneWhoseReactorHasEndedIsNotWaitedFor) {
+  Registry registry;
+  SimReactor reactor;
+  const FakeListener listener(reactor, registry, "a");
+  const auto nothing = []() -> net::Task<absl::Status> {
+    co_return absl::OkStatus();
+  };
+  EXPECT_EQ(reactor.Run(nothing()), absl::OkStatus());
+  const absl::Status status =
+      CallListener<int>(
+          *listener.handle(), absl::InfiniteFuture(),
+          [](ListenerAdmin&) { return 1; }, absl::InfiniteDuration())
+          .status();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+}
+
 // The function is still there when it is too late for its answer.
 TEST(CallListenerTest, OneThatAnswersTooLateHarmsNobody) {
   Registry registry;

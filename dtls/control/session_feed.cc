@@ -1,5 +1,6 @@
 #include "cordon/dtls/control/session_feed.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -52,7 +53,8 @@ void SessionFeed::OnListenerAdded(
     sources_.push_back({.listener = listener,
                         .observer = observer,
                         .exhausted = skip_present_});
-    // Before any chunk is asked for, and before `Stop` takes it back.
+    // Before any chunk is asked for, and before `Stop` takes it back. One that
+    // has ended has nothing to tell.
     listener->Post([observer = std::move(observer)](ListenerAdmin& admin) {
       admin.AddObserver(observer);
     });
@@ -68,6 +70,7 @@ void SessionFeed::Stop() {
     ready_ = nullptr;
     request_ = 0;
     queue_.clear();
+    queued_bytes_ = 0;
     sources = std::exchange(sources_, {});
   }
   for (const Source& source : sources) {
@@ -82,10 +85,29 @@ SessionFeed::Ready SessionFeed::WakeLocked() {
   return ready_;
 }
 
+bool SessionFeed::HasRoomFor(size_t bytes) const {
+  return queue_.empty() ||
+         (queue_.size() < kMaxQueued &&
+          bytes <= kMaxQueuedBytes - std::min(queued_bytes_, kMaxQueuedBytes));
+}
+
+void SessionFeed::Push(Event event) {
+  queued_bytes_ += event.bytes;
+  queue_.push_back(std::move(event));
+}
+
+SessionFeed::Event SessionFeed::Pop() {
+  Event event = std::move(queue_.front());
+  queue_.pop_front();
+  queued_bytes_ -= event.bytes;
+  return event;
+}
+
 void SessionFeed::OnSession(
     size_t source, SessionEventKind kind,
     const std::shared_ptr<const SessionSnapshot>& session,
     absl::string_view reason) {
+  const size_t bytes = sizeof(Event) + BytesOf(*session) + reason.size();
   Ready ready;
   {
     absl::MutexLock lock(&mutex_);
@@ -94,7 +116,7 @@ void SessionFeed::OnSession(
       ++missed_;
       return;
     }
-    if (queue_.size() >= kMaxQueued) {
+    if (!HasRoomFor(bytes)) {
       ++missed_;
       for (const Event& queued : queue_) {
         missed_ +=
@@ -102,6 +124,7 @@ void SessionFeed::OnSession(
       }
       overflown_ = true;
       queue_.clear();
+      queued_bytes_ = 0;
       return;
     }
     Event event;
@@ -123,7 +146,8 @@ void SessionFeed::OnSession(
     event.row.listener = sources_[source].listener;
     event.row.session = session;
     event.time = absl::Now();
-    queue_.push_back(std::move(event));
+    event.bytes = bytes;
+    Push(std::move(event));
     ready = WakeLocked();
   }
   if (ready != nullptr) ready();
@@ -152,17 +176,13 @@ std::optional<SessionFeed::Event> SessionFeed::Next() {
     }
     if (!queue_.empty()) {
       Event& front = queue_.front();
-      if (front.chunk == nullptr) {
-        Event event = std::move(front);
-        queue_.pop_front();
-        return event;
-      }
+      if (front.chunk == nullptr) return Pop();
       Event event;
       event.kind = front.kind;
       event.time = front.time;
       event.row.listener = front.row.listener;
       event.row.session = {front.chunk, &(*front.chunk)[front.chunk_next]};
-      if (++front.chunk_next == front.chunk_end) queue_.pop_front();
+      if (++front.chunk_next == front.chunk_end) Pop();
       return event;
     }
     while (source < sources_.size() && sources_[source].exhausted) ++source;
@@ -209,8 +229,10 @@ void SessionFeed::OnChunk(size_t source, uint64_t request, const Chunk& chunk,
     // The second call for one request is that of `dropped`.
     if (request != request_ || overflown_ || source >= sources_.size()) return;
     request_ = 0;
+    size_t bytes = sizeof(Event);
+    for (size_t i = 0; i < size; ++i) bytes += BytesOf((*chunk)[i]);
     // It is asked for again once the watcher has taken what is queued.
-    if (queue_.size() >= kMaxQueued) return;
+    if (!HasRoomFor(bytes)) return;
     Source& from = sources_[source];
     from.exhausted = size < SessionCursor::kChunk;
     size_t end = 0;
@@ -229,7 +251,8 @@ void SessionFeed::OnChunk(size_t source, uint64_t request, const Chunk& chunk,
       event.chunk = chunk;
       event.chunk_end = end;
       event.time = absl::Now();
-      queue_.push_back(std::move(event));
+      event.bytes = bytes;
+      Push(std::move(event));
     }
     ready = WakeLocked();
   }

@@ -21,12 +21,16 @@ namespace cordon::dtls::control {
 // First what is present, some sessions at a time and only as fast as the
 // watcher takes them; then, and meanwhile, what happens. A watcher that is too
 // slow loses events, is told so, and gets what is present anew: the queue never
-// grows beyond `kMaxQueued`. Each session's events come in their order, because
-// all are queued on its reactor's thread. Thread-safe.
+// grows beyond `kMaxQueued` events and `kMaxQueuedBytes`. Each session's events
+// come in their order, because all are queued on its reactor's thread.
+// Thread-safe.
 class SessionFeed final : public RegistryObserver,
                           public std::enable_shared_from_this<SessionFeed> {
  public:
   static constexpr size_t kMaxQueued = 4096;
+  // Of memory that the sessions in the queue keep, their certificates included.
+  // One event is queued in any case.
+  static constexpr size_t kMaxQueuedBytes = size_t{8} << 20;
 
   // Made by the watcher's thread, filled by the reactor's.
   using Chunk = std::shared_ptr<std::vector<SessionSnapshot>>;
@@ -43,6 +47,8 @@ class SessionFeed final : public RegistryObserver,
     std::string reason = {};
     absl::Time time = absl::InfinitePast();
     uint64_t missed = 0;
+    // While it is queued.
+    size_t bytes = 0;
   };
 
   // Of the listeners of one name, or of all. `ready` is called, on any thread,
@@ -81,6 +87,10 @@ class SessionFeed final : public RegistryObserver,
   void RequestChunk(size_t source, uint64_t request,
                     const std::shared_ptr<ListenerHandle>& listener,
                     uint64_t after);
+  // False: there is no room for so much more.
+  bool HasRoomFor(size_t bytes) const ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  void Push(Event event) ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
+  Event Pop() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
   // What to call after unlocking.
   Ready WakeLocked() ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);
 
@@ -91,6 +101,7 @@ class SessionFeed final : public RegistryObserver,
   Ready ready_ ABSL_GUARDED_BY(mutex_);
   bool waiting_ ABSL_GUARDED_BY(mutex_) = false;
   std::deque<Event> queue_ ABSL_GUARDED_BY(mutex_);
+  size_t queued_bytes_ ABSL_GUARDED_BY(mutex_) = 0;
   std::vector<Source> sources_ ABSL_GUARDED_BY(mutex_);
   // The request for a chunk that is going on, or 0.
   uint64_t request_ ABSL_GUARDED_BY(mutex_) = 0;

@@ -1,5 +1,8 @@
 #include "cordon/dtls/control/session_feed.h"
 
+#include <openssl/pool.h>
+#include <openssl/stack.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -59,6 +62,7 @@ std::string Describe(const SessionFeed::Event& event) {
 
 class SessionFeedTest : public ::testing::Test {
  protected:
+  SessionFeedTest() { reactor_.RunPiecewise(); }
   ~SessionFeedTest() override {
     if (feed_ != nullptr) feed_->Stop();
     Turn();
@@ -309,6 +313,39 @@ TEST_F(SessionFeedTest, AWatcherThatIsTooSlowIsToldOnceAndGetsAllAnew) {
   EXPECT_THAT(All(), ElementsAre("opened 7"));
 }
 
+TEST_F(SessionFeedTest, TheQueueIsLimitedInBytes) {
+  constexpr size_t kBytes = SessionFeed::kMaxQueuedBytes / 16;
+  Listen("a");
+  Watch();
+  All();
+  const auto open = [&](uint64_t id, size_t bytes) {
+    dtls::SessionSnapshot session;
+    session.id = id;
+    session.info.psk_identity = std::string(bytes, 'x');
+    listener().Open(std::move(session));
+  };
+  for (uint64_t id = 1; id <= 15; ++id) open(id, kBytes);
+  EXPECT_EQ(Next(), "opened 1");
+  // What was taken has made room.
+  open(16, kBytes);
+  EXPECT_EQ(Next(), "opened 2");
+  open(17, 2 * kBytes);
+  EXPECT_EQ(Next(), "missed 15");
+  for (uint64_t id = 1; id <= 17; ++id) listener().Close(id, "over");
+  All();
+  // A single one is never too much.
+  open(18, SessionFeed::kMaxQueuedBytes);
+  EXPECT_THAT(All(), ElementsAre("opened 18"));
+  // The errors of a session count, too.
+  dtls::SessionSnapshot session;
+  session.id = 19;
+  session.errors.resize(2);
+  session.errors[1].message = std::string(SessionFeed::kMaxQueuedBytes, 'x');
+  listener().Open(std::move(session));
+  open(20, 1);
+  EXPECT_EQ(Next(), "missed 2");
+}
+
 TEST_F(SessionFeedTest, AsManyEventsAsTheQueueHoldsAreNotTooMany) {
   Listen("a");
   Watch();
@@ -317,6 +354,50 @@ TEST_F(SessionFeedTest, AsManyEventsAsTheQueueHoldsAreNotTooMany) {
   const std::vector<std::string> events = All();
   ASSERT_EQ(events.size(), SessionFeed::kMaxQueued);
   EXPECT_EQ(events.front(), "opened 1");
+}
+
+// Those of sessions that are over are kept by nobody else.
+SessionSnapshot WithChain(uint64_t id, size_t bytes) {
+  SessionSnapshot session;
+  session.id = id;
+  session.chain.reset(sk_CRYPTO_BUFFER_new_null());
+  const std::vector<uint8_t> der(bytes);
+  bssl::PushToStack(session.chain.get(),
+                    bssl::UniquePtr<CRYPTO_BUFFER>(
+                        CRYPTO_BUFFER_new(der.data(), der.size(), nullptr)));
+  return session;
+}
+
+TEST_F(SessionFeedTest, TheQueueIsBoundedInBytesToo) {
+  constexpr size_t kChainBytes = 100'000;
+  constexpr size_t kFit = SessionFeed::kMaxQueuedBytes / kChainBytes;
+  Listen("a");
+  Watch("", true);
+  All();
+  for (uint64_t id = 1; id < kFit; ++id) {
+    listener().Open(WithChain(id, kChainBytes));
+  }
+  EXPECT_EQ(All().size(), kFit - 1);
+  for (uint64_t id = 1; id <= kFit + 1; ++id) {
+    listener().Change(WithChain(id, kChainBytes));
+  }
+  EXPECT_THAT(All(), ElementsAre(absl::StrCat("missed ", kFit + 1), "synced"));
+  // What is too large alone is told all the same.
+  listener().Change(WithChain(1, SessionFeed::kMaxQueuedBytes + 1));
+  EXPECT_THAT(All(), ElementsAre("changed 1"));
+}
+
+TEST_F(SessionFeedTest, AChunkOfLargeSessionsIsTakenWhenTheQueueIsEmpty) {
+  constexpr size_t kChainBytes = SessionFeed::kMaxQueuedBytes / 10;
+  Listen("a");
+  for (uint64_t id = 1; id <= 20; ++id) {
+    listener().Open(WithChain(id, kChainBytes));
+  }
+  Watch();
+  const std::vector<std::string> events = All();
+  ASSERT_EQ(events.size(), 21U);
+  EXPECT_EQ(events.front(), "present 1");
+  EXPECT_EQ(events.back(), "synced");
 }
 
 TEST_F(SessionFeedTest, SessionsThatOpenDuringTheSecondSnapshotAreToldOnce) {

@@ -51,15 +51,10 @@ absl::Status WrongToken(absl::string_view what) {
       absl::StrCat("page_token: ", what, ": begin again without one"));
 }
 
-absl::Status CheckDeadline(absl::Time deadline) {
-  if (absl::Now() < deadline) return absl::OkStatus();
-  return absl::DeadlineExceededError("the sessions were not read in time");
-}
-
 }  // namespace
 
 absl::Status SessionLister::List(const v1::ListSessionsRequest& request,
-                                 absl::Time deadline,
+                                 const CallEnd& end,
                                  v1::ListSessionsResponse* response) {
   absl::StatusOr<SessionQuery> query = SessionQuery::Compile(request.filter());
   if (!query.ok()) return query.status();
@@ -80,13 +75,13 @@ absl::Status SessionLister::List(const v1::ListSessionsRequest& request,
     if (!token.empty() && !absl::SimpleAtoi(token, &after)) {
       return WrongToken("it is not of this order");
     }
-    return ListById(*query, after, size, deadline, response);
+    return ListById(*query, after, size, end, response);
   }
   if (token.empty()) {
     absl::StatusOr<std::shared_ptr<const Order>> order =
-        MakeOrder(*query, request.order(), deadline);
+        MakeOrder(*query, request.order(), end);
     if (!order.ok()) return order.status();
-    return ListPart(**order, *query, 0, size, deadline, response);
+    return ListPart(**order, *query, 0, size, end, response);
   }
   const std::pair<absl::string_view, absl::string_view> parts =
       absl::StrSplit(token, absl::MaxSplits('-', 1));
@@ -96,25 +91,22 @@ absl::Status SessionLister::List(const v1::ListSessionsRequest& request,
   }
   const std::shared_ptr<const Order> order = FindOrder(parts.first);
   if (order == nullptr) return WrongToken("it is no longer good");
-  return ListPart(*order, *query, from, size, deadline, response);
+  return ListPart(*order, *query, from, size, end, response);
 }
 
 absl::Status SessionLister::ListById(const SessionQuery& query, uint64_t after,
-                                     size_t size, absl::Time deadline,
+                                     size_t size, const CallEnd& end,
                                      v1::ListSessionsResponse* response) {
   auto listeners = ListenersOf(*registry_, query.listener(), "filter.listener");
   if (!listeners.ok()) return listeners.status();
   const absl::Time now = absl::Now();
-  SessionCursor cursor(*listeners, after, deadline - now);
+  SessionCursor cursor(*listeners, after, kListenerPatience, end);
   size_t bytes = 0;
   while (true) {
     absl::StatusOr<std::optional<SessionRow>> row = cursor.Next();
     if (!row.ok()) return row.status();
     if (!row->has_value()) return absl::OkStatus();
-    if (!query.Matches(**row, now)) {
-      if (absl::Status s = CheckDeadline(deadline); !s.ok()) return s;
-      continue;
-    }
+    if (!query.Matches(**row, now)) continue;
     v1::Session session = ToProto(**row);
     bytes += session.ByteSizeLong();
     // There is another one than the page has room for.
@@ -131,18 +123,17 @@ absl::Status SessionLister::ListById(const SessionQuery& query, uint64_t after,
 
 absl::StatusOr<std::shared_ptr<const SessionLister::Order>>
 SessionLister::MakeOrder(const SessionQuery& query, v1::SessionOrder by,
-                         absl::Time deadline) {
+                         const CallEnd& end) {
   auto listeners = ListenersOf(*registry_, query.listener(), "filter.listener");
   if (!listeners.ok()) return listeners.status();
   const absl::Time now = absl::Now();
   std::vector<std::pair<Key, Place>> keyed;
   for (uint32_t i = 0; i < listeners->size(); ++i) {
-    SessionCursor cursor({(*listeners)[i]}, 0, deadline - now);
+    SessionCursor cursor({(*listeners)[i]}, 0, kListenerPatience, end);
     while (true) {
       absl::StatusOr<std::optional<SessionRow>> row = cursor.Next();
       if (!row.ok()) return row.status();
       if (!row->has_value()) break;
-      if (absl::Status s = CheckDeadline(deadline); !s.ok()) return s;
       if (!query.Matches(**row, now)) continue;
       if (keyed.size() == kMaxOrdered) {
         return absl::ResourceExhaustedError(
@@ -167,68 +158,71 @@ SessionLister::MakeOrder(const SessionQuery& query, v1::SessionOrder by,
   return order;
 }
 
-absl::Status SessionLister::ListPart(const Order& order,
-                                     const SessionQuery& query, size_t from,
-                                     size_t size, absl::Time deadline,
-                                     v1::ListSessionsResponse* response) {
-  if (from > order.places.size()) return WrongToken("it is not of this order");
-  size_t end = std::min(from + size, order.places.size());
-  std::vector<std::vector<uint64_t>> wanted(order.listeners.size());
-  for (size_t i = from; i < end; ++i) {
-    wanted[order.places[i].listener].push_back(order.places[i].id);
-  }
-  std::vector<std::vector<std::shared_ptr<const SessionSnapshot>>> found(
-      order.listeners.size());
-  for (size_t i = 0; i < wanted.size(); ++i) {
-    for (size_t at = 0; at < wanted[i].size(); at += SessionCursor::kChunk) {
-      std::vector<uint64_t> ids(
-          wanted[i].begin() + static_cast<ptrdiff_t>(at),
-          wanted[i].begin() +
-              static_cast<ptrdiff_t>(
-                  std::min(at + SessionCursor::kChunk, wanted[i].size())));
-      // The ids of those that are not there any more become 0.
-      auto part = std::make_shared<std::vector<SessionSnapshot>>(ids.size());
-      for (size_t k = 0; k < ids.size(); ++k) (*part)[k].id = ids[k];
-      absl::StatusOr<bool> read = CallListener<bool>(
-          *order.listeners[i], deadline, [part](ListenerAdmin& admin) {
-            for (SessionSnapshot& session : *part) {
-              if (!admin.ReadSession(session.id, session)) session.id = 0;
-            }
-            return true;
-          });
-      if (!read.ok()) {
-        if (!absl::IsUnavailable(read.status())) return read.status();
-        break;
-      }
-      for (const SessionSnapshot& session : *part) {
-        found[i].emplace_back(part, session.id == 0 ? nullptr : &session);
-      }
+absl::StatusOr<std::vector<SessionRow>> SessionLister::ReadPlaces(
+    const Order& order, size_t from, size_t to, const CallEnd& end) {
+  std::vector<SessionRow> rows(to - from);
+  for (uint32_t listener = 0; listener < order.listeners.size(); ++listener) {
+    // The ids of those that are not there any more become 0.
+    auto part = std::make_shared<std::vector<SessionSnapshot>>();
+    for (size_t i = from; i < to; ++i) {
+      if (order.places[i].listener != listener) continue;
+      part->emplace_back().id = order.places[i].id;
     }
-  }
-  const absl::Time now = absl::Now();
-  size_t bytes = 0;
-  std::vector<size_t> next(order.listeners.size());
-  for (size_t i = from; i < end; ++i) {
-    const uint32_t listener = order.places[i].listener;
-    const size_t at = next[listener]++;
-    // It may have ended since the order was made.
-    if (at >= found[listener].size() || found[listener][at] == nullptr) {
+    if (part->empty()) continue;
+    absl::StatusOr<bool> read = CallListener<bool>(
+        *order.listeners[listener], end, [part](ListenerAdmin& admin) {
+          for (SessionSnapshot& session : *part) {
+            if (!admin.ReadSession(session.id, session)) {
+              session.id = 0;
+            }
+          }
+          return true;
+        });
+    if (!read.ok()) {
+      if (!absl::IsUnavailable(read.status())) return read.status();
       continue;
     }
-    SessionRow row;
-    row.listener = order.listeners[listener];
-    row.session = std::move(found[listener][at]);
-    if (!query.Matches(row, now)) continue;
-    v1::Session session = ToProto(row);
-    bytes += session.ByteSizeLong();
-    if (response->sessions_size() > 0 && bytes > kMaxPageBytes) {
-      end = i;
-      break;
+    size_t next = 0;
+    for (size_t i = from; i < to; ++i) {
+      if (order.places[i].listener != listener) continue;
+      const SessionSnapshot& session = (*part)[next++];
+      if (session.id == 0) continue;
+      rows[i - from].listener = order.listeners[listener];
+      rows[i - from].session = {part, &session};
     }
-    *response->add_sessions() = std::move(session);
   }
-  if (end < order.places.size()) {
-    response->set_next_page_token(absl::StrCat(order.token, "-", end));
+  return rows;
+}
+
+absl::Status SessionLister::ListPart(const Order& order,
+                                     const SessionQuery& query, size_t from,
+                                     size_t size, const CallEnd& end,
+                                     v1::ListSessionsResponse* response) {
+  if (from > order.places.size()) return WrongToken("it is not of this order");
+  const size_t last = std::min(from + size, order.places.size());
+  const absl::Time now = absl::Now();
+  size_t bytes = 0;
+  size_t next = from;
+  bool full = false;
+  // So many at a time, so that no more than these are kept.
+  while (next < last && !full) {
+    absl::StatusOr<std::vector<SessionRow>> rows = ReadPlaces(
+        order, next, std::min(next + SessionCursor::kChunk, last), end);
+    if (!rows.ok()) return rows.status();
+    for (const SessionRow& row : *rows) {
+      // It may have ended since the order was made.
+      if (row.session != nullptr && query.Matches(row, now)) {
+        v1::Session session = ToProto(row);
+        bytes += session.ByteSizeLong();
+        full = response->sessions_size() > 0 && bytes > kMaxPageBytes;
+        if (full) break;
+        *response->add_sessions() = std::move(session);
+      }
+      ++next;
+    }
+  }
+  if (next < order.places.size()) {
+    response->set_next_page_token(absl::StrCat(order.token, "-", next));
   }
   return absl::OkStatus();
 }

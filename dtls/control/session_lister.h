@@ -2,6 +2,7 @@
 #ifndef CORDON_DTLS_CONTROL_SESSION_LISTER_H_
 #define CORDON_DTLS_CONTROL_SESSION_LISTER_H_
 
+#include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -13,7 +14,9 @@
 #include "absl/status/statusor.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/control/call_end.h"
 #include "cordon/dtls/control/control.pb.h"
+#include "cordon/dtls/control/session_proto.h"
 #include "cordon/dtls/control/session_query.h"
 #include "cordon/dtls/registry.h"
 #include "cordon/net/time/clock.h"
@@ -42,7 +45,7 @@ class SessionLister {
       : registry_(registry), clock_(clock) {}
 
   absl::Status List(const ::cordon::control::v1::ListSessionsRequest& request,
-                    absl::Time deadline,
+                    const CallEnd& end,
                     ::cordon::control::v1::ListSessionsResponse* response);
 
  private:
@@ -58,14 +61,20 @@ class SessionLister {
   };
 
   absl::Status ListById(const SessionQuery& query, uint64_t after, size_t size,
-                        absl::Time deadline,
+                        const CallEnd& end,
                         ::cordon::control::v1::ListSessionsResponse* response);
   absl::StatusOr<std::shared_ptr<const Order>> MakeOrder(
       const SessionQuery& query, ::cordon::control::v1::SessionOrder by,
-      absl::Time deadline);
+      const CallEnd& end);
+  // The sessions at the places from `from` to before `to`; those that have
+  // ended are null.
+  static absl::StatusOr<std::vector<SessionRow>> ReadPlaces(const Order& order,
+                                                            size_t from,
+                                                            size_t to,
+                                                            const CallEnd& end);
   static absl::Status ListPart(
       const Order& order, const SessionQuery& query, size_t from, size_t size,
-      absl::Time deadline,
+      const CallEnd& end,
       ::cordon::control::v1::ListSessionsResponse* response);
   std::shared_ptr<const Order> FindOrder(absl::string_view token);
   void Keep(std::shared_ptr<Order> order);

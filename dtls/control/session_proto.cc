@@ -7,6 +7,7 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "cordon/dtls/control/utf8.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::dtls::control {
 namespace {
@@ -91,6 +92,30 @@ void AddTo(const net::DatagramSocketStatistics& s, v1::SocketStatistics* sum) {
   sum->set_empty(sum->empty() + s.empty_datagrams);
   sum->set_send_dropped(sum->send_dropped() + s.send_dropped);
   sum->set_peer_notices(sum->peer_notices() + s.peer_notices);
+  sum->set_send_over_quota(sum->send_over_quota() + s.send_over_quota);
+  sum->set_trains_split(sum->trains_split() + s.trains_split);
+  sum->set_sends_postponed(sum->sends_postponed() + s.sends_postponed);
+  sum->set_receive_errors(sum->receive_errors() + s.receive_errors);
+}
+
+// The identity of a pre-shared key may be empty.
+bool UsesPsk(const SessionSnapshot& session) {
+  return session.info.psk || !session.info.psk_identity.empty();
+}
+
+// Adds those that fit into `*room` bytes; returns how many do not.
+uint32_t AddNames(const std::vector<std::string>& names, size_t* room,
+                  google::protobuf::RepeatedPtrField<std::string>* to) {
+  uint32_t left_out = 0;
+  for (const std::string& name : names) {
+    if (name.size() > *room) {
+      ++left_out;
+      continue;
+    }
+    *room -= name.size();
+    *to->Add() = ToUtf8(name);
+  }
+  return left_out;
 }
 
 }  // namespace
@@ -135,13 +160,13 @@ v1::Certificate ToProto(const PeerIdentity& identity) {
   v1::Certificate proto;
   proto.set_subject(ToUtf8(identity.subject));
   proto.set_issuer(ToUtf8(identity.issuer));
-  for (const std::string& name : identity.dns_names) {
-    proto.add_dns_names(ToUtf8(name));
-  }
-  for (const std::string& address : identity.ip_addresses) {
-    proto.add_ip_addresses(ToUtf8(address));
-  }
-  for (const std::string& uri : identity.uris) proto.add_uris(ToUtf8(uri));
+  size_t room = kMaxNamesBytes;
+  uint32_t left_out =
+      AddNames(identity.dns_names, &room, proto.mutable_dns_names());
+  left_out +=
+      AddNames(identity.ip_addresses, &room, proto.mutable_ip_addresses());
+  left_out += AddNames(identity.uris, &room, proto.mutable_uris());
+  proto.set_names_left_out(left_out);
   proto.set_serial(identity.serial);
   proto.set_fingerprint(identity.fingerprint);
   proto.set_spki_fingerprint(identity.spki_fingerprint);
@@ -175,7 +200,7 @@ v1::Session ToProto(const SessionRow& row) {
   if (s.chain != nullptr) {
     *proto.mutable_peer_certificate() = ToProto(row.identity());
   }
-  proto.set_psk_identity(ToUtf8(s.info.psk_identity));
+  if (UsesPsk(s)) proto.set_psk_identity(ToUtf8(s.info.psk_identity));
   v1::Verification* verification = proto.mutable_verification();
   verification->set_verified(s.info.peer_verified);
   for (const VerificationError& error : s.info.ignored_errors) {
@@ -201,13 +226,16 @@ v1::Session ToProto(const SessionRow& row) {
 }
 
 std::string NameOf(const SessionRow& row) {
-  if (!row.session->info.psk_identity.empty()) {
+  if (UsesPsk(*row.session)) {
     return ToUtf8(row.session->info.psk_identity);
   }
   if (row.session->chain == nullptr) return "";
   const PeerIdentity& identity = row.identity();
-  if (!identity.dns_names.empty()) return ToUtf8(identity.dns_names.front());
-  if (!identity.uris.empty()) return ToUtf8(identity.uris.front());
+  for (const auto* names : {&identity.dns_names, &identity.uris}) {
+    if (names->empty()) continue;
+    return ToUtf8(
+        absl::string_view(names->front()).substr(0, net::kMaxNameBytes));
+  }
   return ToUtf8(identity.subject);
 }
 
@@ -241,8 +269,18 @@ void AddTo(const ListenerStatistics& s, v1::ListenerStatistics* sum) {
   limits["half_open_evicted"] += s.half_open_evicted;
   limits["idle_timeout"] += s.sessions_idle;
   limits["draining"] += s.dropped_draining;
+  limits["max_session_ids"] += s.session_ids.dropped_max_session_ids;
+  limits["max_session_id_bytes"] += s.session_ids.dropped_max_session_id_bytes;
   sum->set_dropped_unknown(sum->dropped_unknown() + s.dropped_unknown);
+  sum->set_handshakes_superseded(sum->handshakes_superseded() +
+                                 s.handshakes_superseded);
+  sum->set_dropped_old_hellos(sum->dropped_old_hellos() + s.dropped_old_hellos);
+  sum->set_session_ids(sum->session_ids() + s.session_ids.sessions);
+  sum->set_session_id_bytes(sum->session_id_bytes() + s.session_ids.bytes);
   sum->set_dropped_bad_source(sum->dropped_bad_source() + s.dropped_bad_source);
+  sum->set_strays_forwarded(sum->strays_forwarded() + s.strays_forwarded);
+  sum->set_hellos_handed_over(sum->hellos_handed_over() + s.hellos_handed_over);
+  sum->set_strays_dropped(sum->strays_dropped() + s.strays_dropped);
   AddTo(s.traffic, sum->mutable_traffic());
   sum->set_retransmissions(sum->retransmissions() + s.traffic.retransmissions);
   AddTo(s.handshake_times, sum->mutable_handshake_time());

@@ -2,6 +2,7 @@
 #ifndef CORDON_DTLS_CONTROL_SESSION_PROTO_H_
 #define CORDON_DTLS_CONTROL_SESSION_PROTO_H_
 
+#include <cstddef>
 #include <memory>
 #include <string>
 #include <vector>
@@ -27,6 +28,9 @@ struct SessionRow {
  private:
   mutable std::shared_ptr<const PeerIdentity> identity_;
 };
+
+// The names of a certificate that a message has, in bytes.
+inline constexpr size_t kMaxNamesBytes = 8192;
 
 ::cordon::control::v1::SessionState ToProto(EngineState state);
 ::cordon::control::v1::Session ToProto(const SessionRow& row);

@@ -34,6 +34,15 @@ TEST(SessionProtoTest, WhatPeersSayIsUtf8) {
   EXPECT_EQ(NameOf(RowOf({.info = {.psk_identity = "sensor\xfe"}})), "sensor?");
 }
 
+TEST(SessionProtoTest, AnEmptyPskIdentityIsOne) {
+  const v1::Session without = ToProto(RowOf({}));
+  EXPECT_FALSE(without.has_psk_identity());
+  const v1::Session with = ToProto(RowOf({.info = {.psk = true}}));
+  EXPECT_TRUE(with.has_psk_identity());
+  EXPECT_EQ(with.psk_identity(), "");
+  EXPECT_FALSE(with.has_peer_certificate());
+}
+
 TEST(SessionProtoTest, ASessionBeforeItsHandshakeHasNoPeerAndNoRoundTrip) {
   const SessionRow row = RowOf({.id = 7,
                                 .peer = net::Endpoint::LoopbackV6(9),
@@ -79,6 +88,39 @@ TEST(SessionProtoTest, ErrorsThatCountAndThoseThatDoNotAreToldApart) {
   EXPECT_EQ(verification.errors(0).code(), "self_signed");
   EXPECT_EQ(verification.errors(0).subject(), "CN=?");
   EXPECT_EQ(verification.errors(0).message(), "nobody ? knows it");
+}
+
+TEST(SessionProtoTest, ADescriptionHasAnEnd) {
+  PeerIdentity identity;
+  for (int i = 0; i < 1000; ++i) {
+    identity.dns_names.push_back("a" + std::to_string(i) + ".example.com");
+    identity.uris.push_back(std::string(2000, 'u'));
+  }
+  identity.dns_names.push_back(std::string(100'000, 'd'));
+  const v1::Certificate certificate = ToProto(identity);
+  EXPECT_LE(certificate.ByteSizeLong(), kMaxNamesBytes + 4096);
+  EXPECT_EQ(certificate.dns_names(0), "a0.example.com");
+  EXPECT_EQ(static_cast<size_t>(certificate.dns_names_size()) +
+                static_cast<size_t>(certificate.uris_size()) +
+                certificate.names_left_out(),
+            identity.dns_names.size() + identity.uris.size());
+  EXPECT_GT(certificate.names_left_out(), 1000U);
+  identity.dns_names.resize(10);
+  identity.uris.clear();
+  EXPECT_EQ(ToProto(identity).names_left_out(), 0U);
+}
+
+TEST(SessionProtoTest, BytesOfASnapshotAreThoseThatItKeeps) {
+  SessionSnapshot session;
+  const size_t alone = BytesOf(session);
+  session.info.psk_identity = std::string(100, 'i');
+  session.errors = {{.subject = std::string(200, 's'),
+                     .certificate = std::string(50'000, 'c'),
+                     .message = std::string(300, 'm')}};
+  const size_t with_texts = BytesOf(session);
+  EXPECT_GE(with_texts, alone + 600);
+  // The certificate of an error is one of the chain.
+  EXPECT_LT(with_texts, alone + 2000);
 }
 
 }  // namespace

@@ -97,6 +97,33 @@ absl::StatusOr<SessionQuery> SessionQuery::Compile(
   return query;
 }
 
+bool SessionQuery::ExcludesNothing(const Bounds& bounds) const {
+  if (matches_all_) return true;
+  const bool all_states = [&] {
+    if (filter_.states().empty()) return true;
+    for (int state = v1::SessionState_MIN; state <= v1::SessionState_MAX;
+         ++state) {
+      if (state == v1::SESSION_STATE_UNSPECIFIED ||
+          !v1::SessionState_IsValid(state)) {
+        continue;
+      }
+      if (std::find(filter_.states().begin(), filter_.states().end(), state) ==
+          filter_.states().end()) {
+        return false;
+      }
+    }
+    return true;
+  }();
+  return all_states && filter_.listener().empty() && prefix_bits_ < 0 &&
+         name_.empty() && fingerprint_.empty() &&
+         min_age_ <= absl::ZeroDuration() &&
+         max_age_ >= bounds.now - bounds.started &&
+         min_idle_ <= absl::ZeroDuration() && filter_.min_bytes() == 0 &&
+         !filter_.has_resumed() &&
+         (filter_.policy_version_below() == 0 ||
+          filter_.policy_version_below() > bounds.newest_policy);
+}
+
 bool SessionQuery::NameMatches(const SessionRow& row) const {
   if (Contains(row.session->info.psk_identity, name_)) return true;
   if (row.session->chain == nullptr) return false;

@@ -23,6 +23,19 @@ class SessionQuery {
       const ::cordon::control::v1::SessionFilter& filter);
 
   bool Matches(const SessionRow& row, absl::Time now) const;
+
+  // What is known of all sessions that there can be.
+  struct Bounds {
+    absl::Time now;
+    // No session is older.
+    absl::Time started;
+    // No session was let pass by a newer one.
+    uint64_t newest_policy = 0;
+  };
+  // No session can be other than it says, whatever it seems to say; such as one
+  // with all states, or a `min_age` of zero. An address prefix, even of length
+  // zero, is taken for what it says.
+  bool ExcludesNothing(const Bounds& bounds) const;
   // Every session does.
   bool matches_all() const { return matches_all_; }
   // The listeners whose sessions can; empty: all.

@@ -91,6 +91,35 @@ void CheckPrefixes(const std::array<uint8_t, kBytes>& address,
   }
 }
 
+// What seems to choose sessions, and does not.
+TEST(SessionQueryTest, KnowsFiltersThatExcludeNothing) {
+  const SessionQuery::Bounds bounds = {.now = absl::FromUnixSeconds(10'000),
+                                       .started = absl::FromUnixSeconds(9'000),
+                                       .newest_policy = 7};
+  const std::string all_states =
+      "states: [SESSION_STATE_ACCEPTED, SESSION_STATE_HANDSHAKING, "
+      "SESSION_STATE_VERIFICATION_FAILED, SESSION_STATE_CONNECTED, "
+      "SESSION_STATE_PEER_CLOSED, SESSION_STATE_CLOSED, "
+      "SESSION_STATE_FAILED] ";
+  for (const std::string& filter :
+       {std::string(), std::string("min_age { }"), std::string("min_idle { }"),
+        std::string("max_age { seconds: 1000 }"), std::string("min_bytes: 0"),
+        std::string("fingerprint: \":::\""),
+        std::string("policy_version_below: 8"), all_states,
+        all_states + "min_age { } fingerprint: \":\" max_age { seconds: "
+                     "100000 }"}) {
+    EXPECT_TRUE(Compile(filter).ExcludesNothing(bounds)) << filter;
+  }
+  for (const std::string filter :
+       {"states: SESSION_STATE_CONNECTED", "listener: \"a\"",
+        "peer_prefix: \"0.0.0.0/0\"", "peer_name: \"a\"", "fingerprint: \"a\"",
+        "min_age { nanos: 1 }", "max_age { seconds: 999 }",
+        "min_idle { nanos: 1 }", "min_bytes: 1", "resumed: false",
+        "policy_version_below: 7", "min_age { } resumed: true"}) {
+    EXPECT_FALSE(Compile(filter).ExcludesNothing(bounds)) << filter;
+  }
+}
+
 TEST(SessionQueryTest, AnEmptyFilterIsEverySession) {
   EXPECT_TRUE(Compile("").matches_all());
   EXPECT_TRUE(SessionQuery().matches_all());

@@ -4,7 +4,7 @@
 #include <utility>
 
 #include "absl/time/clock.h"
-#include "cordon/dtls/control/utf8.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::dtls::control {
 namespace {
@@ -39,7 +39,7 @@ v1::SessionEvent MessageOf(const SessionFeed::Event& event) {
   if (event.row.session != nullptr) {
     *message.mutable_session() = ToProto(event.row);
   }
-  message.set_reason(ToUtf8(event.reason));
+  message.set_reason(net::PrintableText(event.reason, net::kMaxLineBytes));
   *message.mutable_time() = ToTimestamp(event.time);
   message.set_missed(event.missed);
   return message;
@@ -48,8 +48,11 @@ v1::SessionEvent MessageOf(const SessionFeed::Event& event) {
 }  // namespace
 
 SessionWatch::SessionWatch(SessionQuery query, bool skip_present,
-                           WorkerPool* pool)
-    : query_(std::move(query)), skip_present_(skip_present), pool_(pool) {}
+                           WorkerPool* pool, std::string caller)
+    : query_(std::move(query)),
+      skip_present_(skip_present),
+      pool_(pool),
+      caller_(std::move(caller)) {}
 
 void SessionWatch::Start(Registry& registry) {
   std::weak_ptr<SessionWatch> weak = Self();
@@ -64,7 +67,7 @@ void SessionWatch::Start(Registry& registry) {
 
 void SessionWatch::Continue() {
   // One task for each watch at most, so there is always room.
-  pool_->Submit([self = Self()] { self->SendNext(); });
+  pool_->Submit(caller_, [self = Self()] { self->SendNext(); });
 }
 
 bool SessionWatch::Concerns(const SessionFeed::Event& event) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <string>
 
 #include "absl/container/flat_hash_set.h"
 #include "cordon/dtls/control/control.pb.h"
@@ -18,7 +19,8 @@ namespace cordon::dtls::control {
 // the caller has taken the one before.
 class SessionWatch final : public Stream<::cordon::control::v1::SessionEvent> {
  public:
-  SessionWatch(SessionQuery query, bool skip_present, WorkerPool* pool);
+  SessionWatch(SessionQuery query, bool skip_present, WorkerPool* pool,
+               std::string caller);
 
   void Start(Registry& registry);
 
@@ -39,6 +41,7 @@ class SessionWatch final : public Stream<::cordon::control::v1::SessionEvent> {
   const SessionQuery query_;
   const bool skip_present_;
   WorkerPool* const pool_;
+  const std::string caller_;
   std::shared_ptr<SessionFeed> feed_;
   // Sessions that the caller knows of and that may stop to match.
   absl::flat_hash_set<uint64_t> told_;

@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "absl/time/clock.h"
@@ -43,20 +44,29 @@ double CpuSeconds() {
   return seconds(usage.ru_utime) + seconds(usage.ru_stime);
 }
 
+// What is of the listener's context is added only if that is new to `sum`.
+void AddReading(ListenerStatistics listener, v1::ListenerStatistics* sum,
+                bool new_context) {
+  if (!new_context) listener.session_ids = {};
+  AddTo(listener, sum);
+}
+
 }  // namespace
 
 absl::StatusOr<v1::Statistics> CollectStatistics(const Registry& registry,
                                                  const std::string& listener,
-                                                 absl::Time deadline) {
+                                                 const CallEnd& end) {
   auto listeners = ListenersOf(registry, listener, "listener");
   if (!listeners.ok()) return listeners.status();
   v1::Statistics statistics;
   *statistics.mutable_started() = ToTimestamp(registry.started());
   std::map<std::string, v1::ListenerStatistics> by_name;
   std::map<uint32_t, v1::ReactorStatistics> reactors;
+  std::set<uint64_t> contexts_in_total;
+  std::map<std::string, std::set<uint64_t>> contexts_by_name;
   for (const std::shared_ptr<ListenerHandle>& handle : *listeners) {
     absl::StatusOr<Reading> reading =
-        CallListener<Reading>(*handle, deadline, [](ListenerAdmin& admin) {
+        CallListener<Reading>(*handle, end, [](ListenerAdmin& admin) {
           return Reading{.listener = admin.statistics(),
                          .reactor = admin.reactor().statistics(),
                          .pool = admin.reactor().byte_pool().statistics()};
@@ -65,8 +75,11 @@ absl::StatusOr<v1::Statistics> CollectStatistics(const Registry& registry,
       if (absl::IsUnavailable(reading.status())) continue;
       return reading.status();
     }
-    AddTo(reading->listener, statistics.mutable_total());
-    AddTo(reading->listener, &by_name[handle->name()]);
+    const uint64_t context = reading->listener.session_ids.context;
+    AddReading(reading->listener, statistics.mutable_total(),
+               contexts_in_total.insert(context).second);
+    AddReading(reading->listener, &by_name[handle->name()],
+               contexts_by_name[handle->name()].insert(context).second);
     const auto [reactor, added] = reactors.try_emplace(handle->reactor_index());
     if (!added) continue;
     reactor->second.set_reactor(handle->reactor_index());

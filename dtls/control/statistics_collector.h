@@ -5,16 +5,16 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "absl/time/time.h"
+#include "cordon/dtls/control/call_end.h"
 #include "cordon/dtls/control/control.pb.h"
 #include "cordon/dtls/registry.h"
 
 namespace cordon::dtls::control {
 
 // Of the listeners of one name, or of all if it is empty. Blocks, but not
-// beyond `deadline`.
+// beyond `end`.
 absl::StatusOr<::cordon::control::v1::Statistics> CollectStatistics(
-    const Registry& registry, const std::string& listener, absl::Time deadline);
+    const Registry& registry, const std::string& listener, const CallEnd& end);
 
 }  // namespace cordon::dtls::control
 

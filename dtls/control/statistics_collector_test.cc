@@ -62,6 +62,15 @@ ListenerStatistics Counted(uint64_t factor) {
   s.reassembly_bytes = 73 * factor;
   s.dropped_unknown = 33 * factor;
   s.dropped_bad_source = 75 * factor;
+  s.handshakes_superseded = 76 * factor;
+  s.dropped_old_hellos = 77 * factor;
+  s.session_ids = {.sessions = 78 * factor,
+                   .bytes = 79 * factor,
+                   .dropped_max_session_ids = 80 * factor,
+                   .dropped_max_session_id_bytes = 81 * factor};
+  s.strays_forwarded = 82 * factor;
+  s.hellos_handed_over = 83 * factor;
+  s.strays_dropped = 84 * factor;
   s.verification_errors_ignored = 34 * factor;
   s.traffic = {.datagrams_received = 40 * factor,
                .datagrams_sent = 41 * factor,
@@ -92,6 +101,10 @@ ListenerStatistics Counted(uint64_t factor) {
   s.socket.empty_datagrams = 68 * factor;
   s.socket.send_dropped = 69 * factor;
   s.socket.peer_notices = 74 * factor;
+  s.socket.send_over_quota = 75 * factor;
+  s.socket.trains_split = 76 * factor;
+  s.socket.sends_postponed = 77 * factor;
+  s.socket.receive_errors = 78 * factor;
   return s;
 }
 
@@ -134,6 +147,15 @@ constexpr char kCounted[] = R"pb(
   reassembly_bytes: 73
   dropped_unknown: 33
   dropped_bad_source: 75
+  handshakes_superseded: 76
+  dropped_old_hellos: 77
+  session_ids: 78
+  session_id_bytes: 79
+  limits_hit { key: "max_session_ids" value: 80 }
+  limits_hit { key: "max_session_id_bytes" value: 81 }
+  strays_forwarded: 82
+  hellos_handed_over: 83
+  strays_dropped: 84
   verification_errors_ignored: 34
   traffic {
     datagrams_received: 40
@@ -169,6 +191,10 @@ constexpr char kCounted[] = R"pb(
     empty: 68
     send_dropped: 69
     peer_notices: 74
+    send_over_quota: 75
+    trains_split: 76
+    sends_postponed: 77
+    receive_errors: 78
   }
 )pb";
 
@@ -245,6 +271,28 @@ TEST_F(StatisticsCollectorTest, ListenersOfOneNameAreOne) {
   EXPECT_EQ(one.total().sessions(), 4U);
   EXPECT_EQ(one.listeners_size(), 1);
   EXPECT_EQ(one.reactors_size(), 1);
+}
+
+// What they keep together is not counted for each of them.
+TEST_F(StatisticsCollectorTest, ListenersOfOneContextKeepTheirSessionsOnce) {
+  ListenerStatistics one;
+  one.session_ids = {.context = 1,
+                     .sessions = 10,
+                     .bytes = 1000,
+                     .dropped_max_session_id_bytes = 5};
+  ListenerStatistics other;
+  other.session_ids = {.context = 2, .sessions = 3, .bytes = 300};
+  const Listening a1(first_, registry_, "a", one);
+  const Listening a2(second_, registry_, "a", one);
+  const Listening b1(first_, registry_, "b", one);
+  const Listening b2(second_, registry_, "b", other);
+  const v1::Statistics statistics = Collect();
+  EXPECT_EQ(statistics.total().session_ids(), 13U);
+  EXPECT_EQ(statistics.total().session_id_bytes(), 1300U);
+  EXPECT_EQ(statistics.total().limits_hit().at("max_session_id_bytes"), 5U);
+  ASSERT_EQ(statistics.listeners_size(), 2);
+  EXPECT_EQ(statistics.listeners(0).session_ids(), 10U);
+  EXPECT_EQ(statistics.listeners(1).session_ids(), 13U);
 }
 
 TEST_F(StatisticsCollectorTest, HistogramsAreAdded) {

@@ -11,11 +11,14 @@ namespace cordon::dtls::control {
 
 StatisticsWatch::StatisticsWatch(std::shared_ptr<Registry> registry,
                                  std::string listener, absl::Duration interval,
-                                 WorkerPool* pool)
+                                 WorkerPool* pool, std::string caller,
+                                 Annotate annotate)
     : registry_(std::move(registry)),
       listener_(std::move(listener)),
       interval_(interval),
       pool_(pool),
+      caller_(std::move(caller)),
+      annotate_(std::move(annotate)),
       next_(absl::Now()) {}
 
 void StatisticsWatch::Wait() {
@@ -27,14 +30,17 @@ void StatisticsWatch::Wait() {
 }
 
 void StatisticsWatch::Continue() {
-  pool_->Submit([self = Self()] { self->Collect(); });
+  // One task for each watch at most, so there is always room.
+  pool_->Submit(caller_, [self = Self()] { self->Collect(); });
 }
 
 void StatisticsWatch::Collect() {
   if (ended()) return;
   absl::StatusOr<::cordon::control::v1::Statistics> statistics =
-      CollectStatistics(*registry_, listener_, absl::Now() + kPatience);
+      CollectStatistics(*registry_, listener_,
+                        end_.NoLaterThan(absl::Now() + kPatience));
   if (statistics.ok()) {
+    annotate_(&*statistics);
     Send(*std::move(statistics));
   } else {
     End(ToRpc(statistics.status()));

@@ -38,6 +38,7 @@ class Stream : public grpc::ServerWriteReactor<Message>,
     absl::MutexLock lock(&mutex_);
     if (ended_) return;
     ended_ = true;
+    OnEnding();
     end_status_ = status;
     if (!writing_) this->Finish(status);
   }
@@ -60,6 +61,9 @@ class Stream : public grpc::ServerWriteReactor<Message>,
   // The message is out, and the next may be sent.
   virtual void OnSent() = 0;
   virtual void OnEnded() = 0;
+  // Nothing more will be sent: what is going on for the stream may end. Called
+  // while the stream is locked: must be quick, and call nothing of it.
+  virtual void OnEnding() {}
 
  private:
   void OnWriteDone(bool ok) final {
@@ -68,6 +72,7 @@ class Stream : public grpc::ServerWriteReactor<Message>,
       writing_ = false;
       if (!ok && !ended_) {
         ended_ = true;
+        OnEnding();
         end_status_ =
             grpc::Status(grpc::StatusCode::CANCELLED, "the caller has gone");
       }

@@ -7,10 +7,9 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
-#include <sys/stat.h>
 
-#include <array>
-#include <cerrno>
+#include <cstddef>
+#include <cstdint>
 #include <utility>
 #include <vector>
 
@@ -18,42 +17,15 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "cordon/dtls/control/file_stamp.h"
 #include "cordon/dtls/credentials.h"
-#include "cordon/net/base/errno_status.h"
 
 namespace cordon::dtls::control {
 namespace {
 
-// Which file it was when it was read.
-struct FileStamp {
-  dev_t device = 0;
-  ino_t inode = 0;
-  off_t size = 0;
-  int64_t modified = 0;
-  int64_t changed = 0;
-
-  friend bool operator==(const FileStamp&, const FileStamp&) = default;
-};
-using Stamps = std::array<FileStamp, 3>;
-
-int64_t Nanoseconds(const timespec& time) {
-  return int64_t{time.tv_sec} * 1'000'000'000 + time.tv_nsec;
-}
-
-// A file that is not there has a stamp, too.
-FileStamp StampOf(const std::string& path) {
-  struct stat file = {};
-  if (stat(path.c_str(), &file) != 0) return {};
-  return {.device = file.st_dev,
-          .inode = file.st_ino,
-          .size = file.st_size,
-          .modified = Nanoseconds(file.st_mtim),
-          .changed = Nanoseconds(file.st_ctim)};
-}
-
-Stamps StampsOf(const TlsFiles& files) {
-  return {StampOf(files.certificate), StampOf(files.key),
-          StampOf(files.client_authorities)};
+std::vector<FileStamp> StampsOfFiles(const TlsFiles& files) {
+  return StampsOf(std::vector<std::string>{files.certificate, files.key,
+                                           files.client_authorities});
 }
 
 struct TlsMaterial {
@@ -72,11 +44,46 @@ int NoPassword(char* /*buffer*/, int /*size*/, int /*writing*/,
   return -1;
 }
 
+// gRPC takes the certificates of a bundle up to the first that it cannot read,
+// and if that is the first of all it silently goes on with what it had.
+absl::Status CheckBundle(const std::string& pem, const std::string& path) {
+  const bssl::UniquePtr<BIO> reader = Reader(pem);
+  size_t count = 0;
+  while (true) {
+    char* name = nullptr;
+    char* header = nullptr;
+    uint8_t* data = nullptr;
+    long size = 0;
+    if (PEM_read_bio(reader.get(), &name, &header, &data, &size) != 1) break;
+    const bssl::UniquePtr<char> name_owner(name);
+    const bssl::UniquePtr<char> header_owner(header);
+    const bssl::UniquePtr<uint8_t> data_owner(data);
+    const uint8_t* at = data;
+    const bssl::UniquePtr<X509> certificate(d2i_X509(nullptr, &at, size));
+    ++count;
+    if (certificate == nullptr) {
+      ERR_clear_error();
+      return absl::InvalidArgumentError(absl::StrCat(
+          path, ": block ", count, " (", name, ") is not a certificate"));
+    }
+  }
+  const uint32_t error = ERR_peek_last_error();
+  ERR_clear_error();
+  // What stands between blocks and behind the last one is a comment.
+  if (ERR_GET_LIB(error) == ERR_LIB_PEM &&
+      ERR_GET_REASON(error) == PEM_R_NO_START_LINE && count > 0) {
+    return absl::OkStatus();
+  }
+  return absl::InvalidArgumentError(
+      absl::StrCat(path, ": block ", count + 1, " is damaged"));
+}
+
 absl::Status CheckPair(const Certificate& pair, const TlsFiles& files) {
   const bssl::UniquePtr<X509> certificate(PEM_read_bio_X509(
       Reader(pair.chain_pem).get(), nullptr, nullptr, nullptr));
   const bssl::UniquePtr<EVP_PKEY> key(PEM_read_bio_PrivateKey(
       Reader(pair.key_pem).get(), nullptr, NoPassword, nullptr));
+  absl::Status chain = CheckBundle(pair.chain_pem, files.certificate);
   const bool match = certificate != nullptr && key != nullptr &&
                      X509_check_private_key(certificate.get(), key.get()) == 1;
   ERR_clear_error();
@@ -84,6 +91,7 @@ absl::Status CheckPair(const Certificate& pair, const TlsFiles& files) {
     return absl::InvalidArgumentError(
         absl::StrCat(files.certificate, " has no certificate"));
   }
+  if (!chain.ok()) return chain;
   if (key == nullptr) {
     return absl::InvalidArgumentError(
         absl::StrCat(files.key, " has no private key, or it is encrypted"));
@@ -106,6 +114,11 @@ absl::StatusOr<TlsMaterial> Load(const TlsFiles& files) {
   absl::StatusOr<TrustAnchors> authorities =
       LoadTrustAnchors(files.client_authorities);
   if (!authorities.ok()) return authorities.status();
+  if (absl::Status status =
+          CheckBundle(authorities->pem, files.client_authorities);
+      !status.ok()) {
+    return status;
+  }
   return TlsMaterial{*std::move(certificate), *std::move(authorities)};
 }
 
@@ -117,7 +130,7 @@ class Source {
 
   absl::Status Start() {
     absl::MutexLock lock(&mutex_);
-    stamps_ = StampsOf(files_);
+    stamps_ = StampsOfFiles(files_);
     absl::StatusOr<TlsMaterial> material = Load(files_);
     if (!material.ok()) return material.status();
     fresh_ = *std::move(material);
@@ -129,8 +142,9 @@ class Source {
     absl::MutexLock lock(&mutex_);
     // Taken before the files are read: what is changed meanwhile is seen the
     // next time.
-    if (const Stamps stamps = StampsOf(files_); stamps != stamps_) {
-      stamps_ = stamps;
+    if (std::vector<FileStamp> stamps = StampsOfFiles(files_);
+        stamps != stamps_) {
+      stamps_ = std::move(stamps);
       absl::StatusOr<TlsMaterial> material = Load(files_);
       if (material.ok()) {
         fresh_ = *std::move(material);
@@ -164,7 +178,7 @@ class Source {
   const TlsFiles files_;
   const std::function<void(absl::string_view)> log_;
   absl::Mutex mutex_;
-  Stamps stamps_ ABSL_GUARDED_BY(mutex_);
+  std::vector<FileStamp> stamps_ ABSL_GUARDED_BY(mutex_);
   // Not yet given away; empty otherwise.
   TlsMaterial fresh_ ABSL_GUARDED_BY(mutex_);
 };
@@ -181,16 +195,21 @@ std::vector<std::string> Properties(const grpc_auth_context* connection,
   return values;
 }
 
+struct Judge {
+  std::shared_ptr<const AccessControl> access;
+  std::function<void(absl::string_view)> refused;
+};
+
 // Refuses the calls of those who have no role.
-void JudgeCall(void* access, grpc_auth_context* connection,
+void JudgeCall(void* state, grpc_auth_context* connection,
                const grpc_metadata* /*metadata*/, size_t /*count*/,
                grpc_process_auth_metadata_done_cb done, void* call) {
-  const absl::StatusOr<Caller> caller =
-      (*static_cast<std::shared_ptr<const AccessControl>*>(access))
-          ->IdentifyCertificate(
-              Properties(connection, GRPC_PEER_DNS_PROPERTY_NAME),
-              Properties(connection, GRPC_PEER_URI_PROPERTY_NAME));
+  const Judge& judge = *static_cast<const Judge*>(state);
+  const absl::StatusOr<Caller> caller = judge.access->IdentifyCertificate(
+      Properties(connection, GRPC_PEER_DNS_PROPERTY_NAME),
+      Properties(connection, GRPC_PEER_URI_PROPERTY_NAME));
   const std::string message(caller.status().message());
+  if (!caller.ok() && judge.refused != nullptr) judge.refused(message);
   done(call, nullptr, 0, nullptr, 0,
        static_cast<grpc_status_code>(caller.status().raw_code()),
        message.c_str());
@@ -200,8 +219,7 @@ void JudgeCall(void* access, grpc_auth_context* connection,
 // before, its C credentials have.
 class TlsCredentials : public grpc::ServerCredentials {
  public:
-  TlsCredentials(std::unique_ptr<Source> source,
-                 std::shared_ptr<const AccessControl> access)
+  TlsCredentials(std::unique_ptr<Source> source, Judge judge)
       : source_(std::move(source)),
         credentials_(grpc_ssl_server_credentials_create_with_options(
             grpc_ssl_server_credentials_create_options_using_config_fetcher(
@@ -212,11 +230,8 @@ class TlsCredentials : public grpc::ServerCredentials {
                 source_.get()))) {
     grpc_server_credentials_set_auth_metadata_processor(
         credentials_,
-        {JudgeCall,
-         [](void* user) {
-           delete static_cast<std::shared_ptr<const AccessControl>*>(user);
-         },
-         new std::shared_ptr<const AccessControl>(std::move(access))});
+        {JudgeCall, [](void* user) { delete static_cast<Judge*>(user); },
+         new Judge(std::move(judge))});
   }
   ~TlsCredentials() override { grpc_server_credentials_release(credentials_); }
 
@@ -239,11 +254,14 @@ class TlsCredentials : public grpc::ServerCredentials {
 
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
     const TlsFiles& files, std::shared_ptr<const AccessControl> access,
-    std::function<void(absl::string_view)> log) {
+    std::function<void(absl::string_view)> log,
+    std::function<void(absl::string_view)> refused) {
   auto source = std::make_unique<Source>(files, std::move(log));
   if (absl::Status status = source->Start(); !status.ok()) return status;
   return std::shared_ptr<grpc::ServerCredentials>(
-      std::make_shared<TlsCredentials>(std::move(source), std::move(access)));
+      std::make_shared<TlsCredentials>(
+          std::move(source),
+          Judge{.access = std::move(access), .refused = std::move(refused)}));
 }
 
 }  // namespace cordon::dtls::control

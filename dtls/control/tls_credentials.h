@@ -20,7 +20,7 @@ struct TlsFiles {
   // Our certificate with its chain, and its private key, not encrypted.
   std::string certificate = {};
   std::string key = {};
-  // Whose certificates clients must have.
+  // Whose certificates clients must have: a file, or a folder of files.
   std::string client_authorities = {};
 
   bool empty() const {
@@ -32,16 +32,20 @@ struct TlsFiles {
 // but the clients that `access` knows by their certificates.
 //
 // Each connection looks whether the files have changed (also where they are
-// reached by a link to a folder that was replaced). New ones are checked before
-// they are used; when they are bad, the old ones stay, and `log` is told why,
-// once. It is called on the thread that accepts connections.
+// reached by a link to a folder that was replaced, and in a folder of client
+// authorities). New ones are checked before they are used, each certificate of
+// a bundle by itself; when one is bad, the old ones stay, and `log` is told
+// why, once. It is called on the thread that accepts connections.
+//
+// `refused` is told of callers whose certificate has no role, on any thread.
 //
 // The server must have been destroyed before the credentials are.
 //
 // kInvalidArgument, kNotFound: what is wrong with which file.
 absl::StatusOr<std::shared_ptr<grpc::ServerCredentials>> MakeTlsCredentials(
     const TlsFiles& files, std::shared_ptr<const AccessControl> access,
-    std::function<void(absl::string_view)> log);
+    std::function<void(absl::string_view)> log,
+    std::function<void(absl::string_view)> refused = nullptr);
 
 }  // namespace cordon::dtls::control
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -21,19 +22,84 @@ namespace {
 
 // Held while a socket file is put in place or removed, so that of two processes
 // that begin at the same time neither takes the other's file for a stale one.
-absl::StatusOr<net::UniqueFd> LockFolderOf(const std::string& path) {
-  const std::string folder = std::filesystem::path(path).parent_path();
-  net::UniqueFd fd(
-      open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK));
-  if (!fd.valid()) {
-    return net::ErrnoStatus(errno, absl::StrCat("cannot open ", folder));
+//
+// It is a file of ours, ".NAME.lock" beside the socket, which no other user can
+// open, and so cannot lock. It is there for as long as it is held.
+class SocketLock {
+ public:
+  static absl::StatusOr<SocketLock> Take(const std::string& socket_path) {
+    const std::filesystem::path socket(socket_path);
+    const std::string path =
+        socket.parent_path() /
+        absl::StrCat(".", socket.filename().string(), ".lock");
+    // Whoever held it before may have removed it after we had opened it.
+    for (int attempt = 0; attempt < kAttempts; ++attempt) {
+      net::UniqueFd fd(open(
+          path.c_str(),
+          O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+          0600));
+      if (!fd.valid()) {
+        return net::ErrnoStatus(errno, absl::StrCat("cannot open ", path));
+      }
+      if (absl::Status status = Check(fd.get(), path); !status.ok()) {
+        return status;
+      }
+      if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) break;
+      if (IsAt(path, fd.get())) return SocketLock(path, std::move(fd));
+    }
+    return absl::UnavailableError(
+        absl::StrCat("another process of this user is putting a socket at ",
+                     socket_path, ": try again"));
   }
-  if (flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-    return absl::UnavailableError(absl::StrCat(
-        "another process is changing the sockets in ", folder, ": try again"));
+
+  SocketLock(SocketLock&& other) noexcept
+      : path_(std::exchange(other.path_, {})), fd_(std::move(other.fd_)) {}
+  SocketLock& operator=(SocketLock&&) = delete;
+  ~SocketLock() {
+    // Ours, for as long as it is locked.
+    if (!path_.empty()) unlink(path_.c_str());
   }
-  return fd;
-}
+
+ private:
+  static constexpr int kAttempts = 16;
+
+  SocketLock(std::string path, net::UniqueFd fd)
+      : path_(std::move(path)), fd_(std::move(fd)) {}
+
+  static absl::Status Check(int fd, const std::string& path) {
+    struct stat file = {};
+    if (fstat(fd, &file) != 0) {
+      return net::ErrnoStatus(errno, absl::StrCat("cannot look at ", path));
+    }
+    const auto refuse = [&](absl::string_view why) {
+      return absl::FailedPreconditionError(
+          absl::StrCat(path, ", which is to be locked, ", why, ": remove it"));
+    };
+    if (!S_ISREG(file.st_mode)) return refuse("is not a regular file");
+    if (file.st_uid != geteuid()) {
+      return refuse(absl::StrCat("belongs to user ", file.st_uid));
+    }
+    if ((file.st_mode & (S_IRWXG | S_IRWXO)) != 0) {
+      return refuse("can be opened by other users");
+    }
+    // The umask may have taken some of what we need the next time.
+    if ((file.st_mode & 0600) != 0600 && fchmod(fd, 0600) != 0) {
+      return net::ErrnoStatus(errno,
+                              absl::StrCat("cannot set the mode of ", path));
+    }
+    return absl::OkStatus();
+  }
+
+  static bool IsAt(const std::string& path, int fd) {
+    struct stat there = {};
+    struct stat ours = {};
+    return lstat(path.c_str(), &there) == 0 && fstat(fd, &ours) == 0 &&
+           there.st_dev == ours.st_dev && there.st_ino == ours.st_ino;
+  }
+
+  std::string path_;
+  net::UniqueFd fd_;
+};
 
 socklen_t FillAddress(const std::string& path, sockaddr_un* address) {
   *address = {};
@@ -91,7 +157,7 @@ UnixSocketFile& UnixSocketFile::operator=(UnixSocketFile&& other) noexcept {
 
 UnixSocketFile::~UnixSocketFile() {
   if (path_.empty()) return;
-  const absl::StatusOr<net::UniqueFd> lock = LockFolderOf(path_);
+  const absl::StatusOr<SocketLock> lock = SocketLock::Take(path_);
   struct stat found = {};
   if (lstat(path_.c_str(), &found) == 0 && found.st_dev == device_ &&
       found.st_ino == inode_) {
@@ -120,7 +186,7 @@ absl::StatusOr<UnixListener> ListenOnUnixSocket(absl::string_view path,
         "the path of the Unix socket has ", absolute.size(), " bytes, at most ",
         kMaxPath, " are possible: ", absolute));
   }
-  const absl::StatusOr<net::UniqueFd> lock = LockFolderOf(absolute);
+  const absl::StatusOr<SocketLock> lock = SocketLock::Take(absolute);
   if (!lock.ok()) return lock.status();
   if (absl::Status status = MakeRoom(absolute); !status.ok()) return status;
 

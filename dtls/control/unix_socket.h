@@ -43,11 +43,14 @@ struct UnixListener {
 
 // Binds and listens, without blocking calls. The file has `mode` from its first
 // moment, whatever the process's umask. A socket file that nobody listens on is
-// replaced.
+// replaced. Meanwhile, and while the file is removed, there is a lock file
+// ".NAME.lock" beside it, of mode 0600.
 //
 // kInvalidArgument: the path is empty or too long for the system.
 // kAlreadyExists: another process listens there, or there is a file that is not
-// a socket. Otherwise the system's error.
+// a socket. kFailedPrecondition: the lock file is not ours. kUnavailable:
+// another process of ours does the same at this moment. Otherwise the system's
+// error.
 absl::StatusOr<UnixListener> ListenOnUnixSocket(absl::string_view path,
                                                 mode_t mode);
 

@@ -1,5 +1,7 @@
 #include "cordon/dtls/control/unix_socket.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -57,6 +59,7 @@ class UnixSocketTest : public ::testing::Test {
   }
 
   const testing::TemporaryFolder folder_{"/tmp"};
+  const std::string lock_ = Path(".control.lock");
 };
 
 class Umask {
@@ -151,6 +154,69 @@ TEST_F(UnixSocketTest, RefusesOtherFiles) {
                 HasSubstr(path + " is there already and is no socket"));
     EXPECT_NE(ModeOf(path), std::nullopt);
   }
+}
+
+// Any user that may read the folder can lock it.
+TEST_F(UnixSocketTest, ALockOnTheFolderDoesNotHinder) {
+  const net::UniqueFd folder(
+      open(folder_.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  ASSERT_EQ(flock(folder.get(), LOCK_EX | LOCK_NB), 0);
+  {
+    const absl::StatusOr<UnixListener> listener =
+        ListenOnUnixSocket(Path(), 0600);
+    ASSERT_TRUE(listener.ok()) << listener.status();
+    EXPECT_TRUE(Connect(Path()).valid());
+  }
+  EXPECT_EQ(ModeOf(Path()), std::nullopt);
+}
+
+TEST_F(UnixSocketTest, TheLockIsThereOnlyForAMoment) {
+  const absl::StatusOr<UnixListener> listener =
+      ListenOnUnixSocket(Path(), 0600);
+  ASSERT_TRUE(listener.ok()) << listener.status();
+  EXPECT_EQ(ModeOf(lock_), std::nullopt);
+}
+
+TEST_F(UnixSocketTest, ALockThatWasLeftBehindDoesNotHinder) {
+  for (const mode_t mode : {0600, 0000}) {
+    folder_.Write(".control.lock", "");
+    ASSERT_EQ(chmod(lock_.c_str(), mode), 0);
+    // Without rights of root it could not be opened.
+    if (access(lock_.c_str(), R_OK | W_OK) != 0) return;
+    EXPECT_TRUE(ListenOnUnixSocket(Path(), 0600).ok());
+    EXPECT_EQ(ModeOf(lock_), std::nullopt);
+  }
+}
+
+TEST_F(UnixSocketTest, WhoHoldsTheLockIsWaitedForByTheOperator) {
+  folder_.Write(".control.lock", "");
+  ASSERT_EQ(chmod(lock_.c_str(), 0600), 0);
+  const net::UniqueFd held(open(lock_.c_str(), O_RDWR | O_CLOEXEC));
+  ASSERT_EQ(flock(held.get(), LOCK_EX | LOCK_NB), 0);
+  const absl::Status status = ListenOnUnixSocket(Path(), 0600).status();
+  EXPECT_TRUE(absl::IsUnavailable(status)) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr("try again"));
+  EXPECT_EQ(ModeOf(Path()), std::nullopt);
+}
+
+TEST_F(UnixSocketTest, ALockThatOthersCouldHoldIsNotTaken) {
+  const std::string precious = folder_.Write("precious", "");
+  ASSERT_EQ(chmod(precious.c_str(), 0600), 0);
+  ASSERT_EQ(symlink(precious.c_str(), lock_.c_str()), 0);
+  EXPECT_FALSE(ListenOnUnixSocket(Path(), 0600).ok());
+  EXPECT_EQ(ModeOf(precious), 0600);
+  ASSERT_EQ(unlink(lock_.c_str()), 0);
+  folder_.Write(".control.lock", "");
+  for (const mode_t mode : {0604, 0640, 0620}) {
+    ASSERT_EQ(chmod(lock_.c_str(), mode), 0);
+    const absl::Status status = ListenOnUnixSocket(Path(), 0600).status();
+    EXPECT_TRUE(absl::IsFailedPrecondition(status)) << status;
+    EXPECT_THAT(std::string(status.message()),
+                HasSubstr("can be opened by other users: remove it"));
+  }
+  ASSERT_EQ(unlink(lock_.c_str()), 0);
+  ASSERT_EQ(mkfifo(lock_.c_str(), 0600), 0);
+  EXPECT_FALSE(ListenOnUnixSocket(Path(), 0600).ok());
 }
 
 TEST_F(UnixSocketTest, RefusesPathsThatCannotBe) {

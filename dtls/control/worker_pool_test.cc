@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <optional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -18,8 +19,8 @@ using ::testing::ElementsAre;
 // Keeps one thread of a pool busy until it is let go.
 class Plug {
  public:
-  explicit Plug(WorkerPool& pool) {
-    EXPECT_TRUE(pool.Submit([this] {
+  explicit Plug(WorkerPool& pool, const std::string& caller = "") {
+    EXPECT_TRUE(pool.Submit(caller, [this] {
       begun_.Notify();
       let_go_.WaitForNotification();
     }));
@@ -89,6 +90,55 @@ TEST(WorkerPoolTest, ItsThreadsWorkAtOnce) {
     done.DecrementCount();
   });
   done.Wait();
+}
+
+TEST(WorkerPoolTest, ACallerDoesNotKeepAllThreadsBusy) {
+  WorkerPool pool(3, 100, 2);
+  Plug first(pool, "a");
+  Plug second(pool, "a");
+  bool ran = false;
+  // Comes before that of the other, and waits.
+  EXPECT_TRUE(pool.Submit("a", [&] { ran = true; }));
+  absl::Notification other;
+  EXPECT_TRUE(pool.Submit("b", [&] { other.Notify(); }));
+  other.WaitForNotification();
+  absl::Notification last;
+  EXPECT_TRUE(pool.Submit("a", [&] {
+    EXPECT_TRUE(ran);
+    last.Notify();
+  }));
+  first.LetGo();
+  last.WaitForNotification();
+  second.LetGo();
+}
+
+TEST(WorkerPoolTest, RunsWhatWaitsForItsCallerAtItsEnd) {
+  int ran = 0;
+  std::optional<WorkerPool> pool(std::in_place, 2, 100, 1);
+  Plug plug(*pool, "a");
+  for (int i = 0; i < 50; ++i) pool->Submit("a", [&] { ++ran; });
+  plug.LetGo();
+  pool.reset();
+  EXPECT_EQ(ran, 50);
+}
+
+TEST(WorkerPoolTest, WorkThatHasNotBegunCanBeRemoved) {
+  int ran = 0;
+  std::optional<WorkerPool> pool(std::in_place, 1, 2);
+  Plug plug(*pool);
+  const int tag = 0;
+  auto work = std::make_shared<int>();
+  EXPECT_TRUE(pool->Submit("a", [work, &ran] { ++ran; }, &tag));
+  EXPECT_TRUE(pool->Submit("a", [&ran] { ran += 10; }));
+  EXPECT_FALSE(pool->Submit("a", [] {}));
+  EXPECT_TRUE(pool->Remove(&tag));
+  EXPECT_EQ(work.use_count(), 1);
+  EXPECT_FALSE(pool->Remove(&tag));
+  // There is room again.
+  EXPECT_TRUE(pool->Submit("a", [&ran] { ran += 100; }));
+  plug.LetGo();
+  pool.reset();
+  EXPECT_EQ(ran, 110);
 }
 
 TEST(WorkerPoolTest, WorkMaySubmitMore) {

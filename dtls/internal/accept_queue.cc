@@ -30,6 +30,8 @@ void AcceptQueue::Close(absl::Status why) {
 }
 
 net::Task<absl::StatusOr<std::unique_ptr<Session>>> AcceptQueue::Take() {
+  const net::StopToken stop = co_await net::CurrentStopToken();
+  if (stop.stop_requested()) co_return net::StoppedStatus("Accept");
   while (sessions_.empty()) {
     if (!closed_.ok()) co_return closed_;
     if (const bool woken = co_await takers_.Wait(); !woken) {

@@ -3,15 +3,17 @@
 #ifndef CORDON_DTLS_INTERNAL_ADMISSION_H_
 #define CORDON_DTLS_INTERNAL_ADMISSION_H_
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
+#include <optional>
 
-#include "absl/container/flat_hash_map.h"
 #include "absl/container/node_hash_map.h"
 #include "absl/functional/function_ref.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/internal/admission_ledger.h"
 #include "cordon/dtls/internal/memory_budget.h"
-#include "cordon/dtls/internal/source_rate.h"
 #include "cordon/dtls/listener_admin.h"
 #include "cordon/net/base/endpoint.h"
 #include "cordon/net/base/intrusive_list.h"
@@ -22,13 +24,20 @@ namespace cordon::dtls::internal {
 // `bits` of 128 for IPv6, of 32 for IPv4; a larger number keeps all.
 net::Endpoint SourceOf(const net::Endpoint& peer, int v4_bits, int v6_bits);
 
-// The sessions of a listener that are before the end of their handshake, and
-// whether there may be one more. All in O(1); what it keeps is in proportion to
-// these sessions. For the reactor's thread.
+// Seconds as a duration, or none for 0.
+std::optional<absl::Duration> IdleTimeoutOf(const ListenerLimits& limits);
+
+// The sessions of a listener on one reactor that are before the end of their
+// handshake, and whether there may be one more; the limits are those of all its
+// reactors. All in O(1); what it keeps is in proportion to these sessions. For
+// the reactor's thread.
 class Admission {
  public:
   // Ends the session, and returns true, or false if it should stay.
   using Evict = absl::FunctionRef<bool(uint64_t id)>;
+  // Gives the hello to a reactor that has a half-open session from before
+  // `since`, and returns true, or false if there is none.
+  using HandOver = absl::FunctionRef<bool(absl::Time since)>;
 
   struct Options {
     int source_prefix_v4 = 32;
@@ -36,16 +45,25 @@ class Admission {
     absl::Duration half_open_grace = absl::ZeroDuration();
   };
 
-  // Counts in `statistics`, which outlives it, and reads the number of sessions
-  // there.
-  Admission(const ListenerLimits& limits, const Options& options,
+  // Counts in `statistics`, which outlives it.
+  Admission(std::shared_ptr<AdmissionLedger> ledger, const Options& options,
             ListenerStatistics* statistics);
+  ~Admission();
 
-  // May `peer` begin a session? `waiting`: how many wait to be accepted.
-  // `proven`: it has shown that it receives at its address, and so one that has
-  // been half-open for longer than the grace gives way to it.
-  bool Admit(const net::Endpoint& peer, bool proven, size_t waiting,
-             absl::Time now, Evict evict);
+  // May `peer` begin a session? Then there is a place for it, for `Open` or
+  // `Abandon`. `proven`: it has shown that it receives at its address, and so
+  // one that has been half-open for longer than the grace gives way to it, here
+  // or, by `hand_over`, elsewhere.
+  bool Admit(const net::Endpoint& peer, bool proven, absl::Time now,
+             Evict evict, HandOver hand_over);
+  // The session `id` of `peer` takes the place. It is half-open.
+  void Open(uint64_t id, const net::Endpoint& peer, absl::Time now);
+  // Nobody takes the place.
+  void Abandon();
+  // So many are left that wait to be accepted.
+  void SetWaiting(size_t waiting);
+  // The session has gone.
+  void Close(uint64_t id);
 
   // Whether `peer` begins handshakes no faster than it may. Proven and unproven
   // ones are counted apart, so that nobody can use up another's rate.
@@ -56,11 +74,17 @@ class Admission {
   // It is no more; a no-op if it was not.
   void Remove(uint64_t id);
 
-  size_t half_open() const { return sessions_.size(); }
+  // On all reactors.
+  size_t half_open() const { return ledger_->half_open(); }
   size_t HalfOpenOf(const net::Endpoint& peer) const;
-  size_t sources() const { return sources_.size(); }
+  size_t sources() const { return ledger_->sources(); }
+  // Since when the oldest one here has been half-open; in the future if there
+  // is none. Thread-safe.
+  absl::Time oldest() const {
+    return absl::FromUnixNanos(oldest_.load(std::memory_order_relaxed));
+  }
 
-  const ListenerLimits& limits() const { return limits_; }
+  const ListenerLimits& limits() const;
   void set_limits(const ListenerLimits& limits);
 
   // Sessions count their memory here,
@@ -79,21 +103,25 @@ class Admission {
   };
 
   net::Endpoint SourceOfPeer(const net::Endpoint& peer) const;
-  bool HasRoom(bool proven, absl::Time now, Evict evict);
   bool MakeRoom(absl::Time now, Evict evict);
-  SourceRate::Limit RateLimit() const;
+  void UpdateOldest();
 
-  ListenerLimits limits_;
+  const std::shared_ptr<AdmissionLedger> ledger_;
+  // As they were at `version_` of the ledger.
+  mutable ListenerLimits limits_;
+  mutable uint64_t version_ = 0;
   MemoryBudget memory_;
   MemoryBudget reassembly_;
   const Options options_;
   ListenerStatistics& statistics_;
+  // Whose place nobody has taken yet.
+  std::optional<net::Endpoint> admitted_;
+  size_t sessions_here_ = 0;
+  size_t waiting_here_ = 0;
   // The oldest first.
   net::IntrusiveList<HalfOpen, AgeTag> by_age_;
   absl::node_hash_map<uint64_t, HalfOpen> sessions_;
-  absl::flat_hash_map<net::Endpoint, size_t> sources_;
-  SourceRate proven_rate_;
-  SourceRate unproven_rate_;
+  std::atomic<int64_t> oldest_;
 };
 
 }  // namespace cordon::dtls::internal

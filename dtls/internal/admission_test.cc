@@ -1,11 +1,14 @@
 #include "cordon/dtls/internal/admission.h"
 
 #include <cstdint>
+#include <limits>
+#include <memory>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "absl/time/time.h"
+#include "cordon/dtls/internal/admission_ledger.h"
 #include "cordon/dtls/internal/session_bounds.h"
 #include "cordon/dtls/listener_admin.h"
 #include "cordon/net/base/endpoint.h"
@@ -34,37 +37,80 @@ class AdmissionTest : public ::testing::Test {
  protected:
   static constexpr absl::Duration kGrace = absl::Seconds(2);
 
-  bool Admit(const std::string& peer, bool proven = true, size_t waiting = 0) {
-    return admission_.Admit(At(peer), proven, waiting, now_,
-                            [this](uint64_t id) {
-                              asked_.push_back(id);
-                              if (staying_.contains(id)) return false;
-                              admission_.Remove(id);
-                              return true;
-                            });
+  // As one reactor of the listener, and as another.
+  struct Side {
+    explicit Side(const std::shared_ptr<AdmissionLedger>& ledger)
+        : admission(ledger, {.half_open_grace = kGrace}, &statistics) {}
+
+    ListenerStatistics statistics;
+    Admission admission;
+    std::set<uint64_t> staying;
+    std::vector<uint64_t> asked;
+    // Handshakes from before these times were asked for elsewhere.
+    std::vector<absl::Time> elsewhere;
+    bool handed_over = false;
+  };
+
+  // Whether there is a place, which nobody takes.
+  bool Admit(const std::string& peer, bool proven = true) {
+    return AdmitAt(side_, peer, proven);
   }
-  void Add(uint64_t id, const std::string& peer) {
-    admission_.Add(id, At(peer), now_);
-    ++statistics_.sessions;
+  bool AdmitAt(Side& side, const std::string& peer, bool proven = true) {
+    const bool admitted = side.admission.Admit(
+        At(peer), proven, now_,
+        [&side](uint64_t id) {
+          side.asked.push_back(id);
+          if (side.staying.contains(id)) return false;
+          side.admission.Remove(id);
+          return true;
+        },
+        [&side](absl::Time since) {
+          side.elsewhere.push_back(since);
+          return side.handed_over;
+        });
+    side.admission.Abandon();
+    return admitted;
+  }
+  void Add(uint64_t id, const std::string& peer) { AddAt(side_, id, peer); }
+  void AddAt(Side& side, uint64_t id, const std::string& peer) {
+    side.admission.Add(id, At(peer), now_);
+  }
+  // A place, which is to be taken.
+  bool Place(Side& side, const std::string& peer = "10.0.0.1") {
+    return side.admission.Admit(
+        At(peer), true, now_, [](uint64_t) { return false; },
+        [](absl::Time) { return false; });
+  }
+  // A session that is accepted and has its handshake behind it.
+  void Establish(Side& side, uint64_t id, const std::string& peer) {
+    ASSERT_TRUE(Place(side, peer));
+    side.admission.Open(id, At(peer), now_);
+    side.admission.SetWaiting(0);
+    side.admission.Remove(id);
   }
 
-  ListenerStatistics statistics_;
-  Admission admission_ = Admission({.max_sessions = 100,
-                                    .accept_backlog = 5,
-                                    .max_half_open = 3,
-                                    .max_half_open_per_source = 2},
-                                   {.half_open_grace = kGrace}, &statistics_);
+  std::shared_ptr<AdmissionLedger> ledger_ = std::make_shared<AdmissionLedger>(
+      ListenerLimits{.max_sessions = 100,
+                     .accept_backlog = 5,
+                     .max_half_open = 3,
+                     .max_half_open_per_source = 2});
+  Side side_ = Side(ledger_);
+  ListenerStatistics& statistics_ = side_.statistics;
+  Admission& admission_ = side_.admission;
   absl::Time now_ = absl::UnixEpoch();
-  std::set<uint64_t> staying_;
-  std::vector<uint64_t> asked_;
+  std::set<uint64_t>& staying_ = side_.staying;
+  std::vector<uint64_t>& asked_ = side_.asked;
 };
 
 TEST_F(AdmissionTest, ASessionAtTheLimitIsTheLast) {
-  statistics_.sessions = 99;
+  for (uint64_t id = 1; id < 100; ++id) Establish(side_, id, "10.0.0.1");
   EXPECT_TRUE(Admit("10.0.0.1"));
-  statistics_.sessions = 100;
+  Establish(side_, 100, "10.0.0.1");
+  EXPECT_EQ(statistics_.sessions, 100U);
   EXPECT_FALSE(Admit("10.0.0.1"));
   EXPECT_EQ(statistics_.dropped_max_sessions, 1U);
+  admission_.Close(7);
+  EXPECT_TRUE(Admit("10.0.0.1"));
 }
 
 TEST_F(AdmissionTest, ASessionMustFindRoomInTheMemory) {
@@ -87,9 +133,20 @@ TEST_F(AdmissionTest, ASessionMustFindRoomInTheMemory) {
 }
 
 TEST_F(AdmissionTest, OneThatWaitsAtTheLimitIsTheLast) {
-  EXPECT_TRUE(Admit("10.0.0.1", true, 4));
-  EXPECT_FALSE(Admit("10.0.0.1", true, 5));
+  for (uint64_t id = 1; id <= 4; ++id) {
+    ASSERT_TRUE(Place(side_));
+    admission_.Open(id, At("10.0.0.1"), now_);
+    admission_.Remove(id);
+  }
+  EXPECT_TRUE(Admit("10.0.0.1"));
+  ASSERT_TRUE(Place(side_));
+  admission_.Open(5, At("10.0.0.1"), now_);
+  admission_.Remove(5);
+  EXPECT_FALSE(Admit("10.0.0.1"));
   EXPECT_EQ(statistics_.dropped_accept_backlog, 1U);
+  // One is accepted.
+  admission_.SetWaiting(4);
+  EXPECT_TRUE(Admit("10.0.0.1"));
 }
 
 TEST_F(AdmissionTest, ASourceHasItsShare) {
@@ -215,6 +272,142 @@ TEST_F(AdmissionTest, AHelloThatIsRefusedOtherwiseDoesNotCountForTheRate) {
       {.handshake_rate_per_source = 1, .handshake_burst_per_source = 1});
   EXPECT_TRUE(Admit("10.0.0.1"));
   EXPECT_EQ(statistics_.dropped_handshake_rate_per_source, 0U);
+}
+
+// --- Several reactors --------------------------------------------------------
+
+class SharedAdmissionTest : public AdmissionTest {
+ protected:
+  void SetLimits(const ListenerLimits& limits) {
+    side_.admission.set_limits(limits);
+  }
+
+  Side other_ = Side(ledger_);
+};
+
+TEST_F(SharedAdmissionTest, SessionsCountForAll) {
+  SetLimits({.max_sessions = 2});
+  Establish(side_, 1, "10.0.0.1");
+  Establish(other_, 2, "10.0.0.2");
+  EXPECT_FALSE(AdmitAt(side_, "10.0.0.3"));
+  EXPECT_FALSE(AdmitAt(other_, "10.0.0.3"));
+  EXPECT_EQ(side_.statistics.sessions, 1U);
+  EXPECT_EQ(other_.statistics.sessions, 1U);
+  EXPECT_EQ(other_.statistics.dropped_max_sessions, 1U);
+  side_.admission.Close(1);
+  EXPECT_TRUE(AdmitAt(other_, "10.0.0.3"));
+}
+
+TEST_F(SharedAdmissionTest, SoDoThoseThatWait) {
+  SetLimits({.accept_backlog = 1});
+  ASSERT_TRUE(Place(side_));
+  side_.admission.Open(1, At("10.0.0.1"), now_);
+  EXPECT_FALSE(AdmitAt(other_, "10.0.0.2"));
+  EXPECT_EQ(other_.statistics.dropped_accept_backlog, 1U);
+  side_.admission.SetWaiting(0);
+  EXPECT_TRUE(AdmitAt(other_, "10.0.0.2"));
+}
+
+TEST_F(SharedAdmissionTest, SoDoTheirMemoryAndWhatHandshakesKeep) {
+  SetLimits(
+      {.max_session_memory = 3 * kSessionBytes, .max_reassembly_bytes = 1000});
+  side_.admission.memory().Add(2 * kSessionBytes);
+  EXPECT_TRUE(AdmitAt(other_, "10.0.0.1"));
+  other_.admission.memory().Add(kSessionBytes);
+  EXPECT_FALSE(AdmitAt(other_, "10.0.0.1"));
+  EXPECT_FALSE(AdmitAt(side_, "10.0.0.1"));
+  EXPECT_EQ(other_.statistics.dropped_max_session_memory, 1U);
+  other_.admission.memory().Remove(kSessionBytes);
+  EXPECT_TRUE(AdmitAt(side_, "10.0.0.1"));
+
+  side_.admission.reassembly().Add(600);
+  EXPECT_TRUE(other_.admission.reassembly().HasRoomFor(400));
+  EXPECT_FALSE(other_.admission.reassembly().HasRoomFor(401));
+}
+
+TEST_F(SharedAdmissionTest, SoDoHandshakesAndThoseOfASource) {
+  SetLimits({.max_half_open = 3, .max_half_open_per_source = 2});
+  AddAt(side_, 1, "10.0.0.1");
+  AddAt(other_, 2, "10.0.0.1");
+  EXPECT_EQ(side_.admission.half_open(), 2U);
+  EXPECT_FALSE(AdmitAt(other_, "10.0.0.1"));
+  EXPECT_EQ(other_.statistics.dropped_max_half_open_per_source, 1U);
+  AddAt(side_, 3, "10.0.0.2");
+  EXPECT_FALSE(AdmitAt(other_, "10.0.0.3"));
+  EXPECT_EQ(other_.statistics.dropped_max_half_open, 1U);
+  // What each one has is told for itself.
+  EXPECT_EQ(side_.statistics.half_open, 2U);
+  EXPECT_EQ(other_.statistics.half_open, 1U);
+}
+
+TEST_F(SharedAdmissionTest, SoDoesTheRateOfASource) {
+  SetLimits({.handshake_rate_per_source = 1, .handshake_burst_per_source = 2});
+  EXPECT_TRUE(AdmitAt(side_, "10.0.0.1"));
+  EXPECT_TRUE(AdmitAt(other_, "10.0.0.1"));
+  EXPECT_FALSE(AdmitAt(side_, "10.0.0.1"));
+  EXPECT_FALSE(AdmitAt(other_, "10.0.0.1"));
+}
+
+TEST_F(SharedAdmissionTest, OneThatGivesWayIsLookedForHereAndThenElsewhere) {
+  AddAt(other_, 1, "10.0.0.1");
+  now_ += 2 * kGrace;
+  AddAt(side_, 2, "10.0.0.2");
+  AddAt(side_, 3, "10.0.0.3");
+  EXPECT_EQ(other_.admission.oldest(), absl::UnixEpoch());
+  EXPECT_EQ(side_.admission.oldest(), now_);
+  // None is old enough here.
+  side_.handed_over = true;
+  EXPECT_FALSE(AdmitAt(side_, "10.0.0.4"));
+  EXPECT_EQ(side_.elsewhere, std::vector<absl::Time>{now_ - kGrace});
+  EXPECT_EQ(side_.statistics.dropped_max_half_open, 0U);
+  side_.handed_over = false;
+  EXPECT_FALSE(AdmitAt(side_, "10.0.0.4"));
+  EXPECT_EQ(side_.statistics.dropped_max_half_open, 1U);
+  // There it is.
+  EXPECT_TRUE(AdmitAt(other_, "10.0.0.4"));
+  EXPECT_EQ(other_.asked, std::vector<uint64_t>{1});
+  EXPECT_EQ(other_.admission.oldest(),
+            absl::FromUnixNanos(std::numeric_limits<int64_t>::max()));
+}
+
+TEST_F(SharedAdmissionTest, AnotherLimitHoldsForAllAtOnce) {
+  SetLimits({.max_sessions = 1, .idle_timeout_seconds = 5});
+  EXPECT_EQ(other_.admission.limits().max_sessions, 1U);
+  EXPECT_EQ(IdleTimeoutOf(other_.admission.limits()), absl::Seconds(5));
+}
+
+// Who binds with the options of the others leaves alone what was set since.
+TEST_F(SharedAdmissionTest, WhoBindsLaterTakesTheLimitsAsTheyAre) {
+  const ListenerLimits bound = ledger_->limits();
+  ListenerLimits set = bound;
+  set.max_sessions = 7;
+  ledger_->SetLimits(set);
+  ledger_->Configure(bound);
+  EXPECT_EQ(ledger_->limits().max_sessions, 7U);
+  ListenerLimits other = bound;
+  other.accept_backlog = 9;
+  ledger_->Configure(other);
+  EXPECT_EQ(ledger_->limits(), other);
+}
+
+TEST_F(SharedAdmissionTest, WhatAReactorHadIsFreeWhenItEnds) {
+  SetLimits({.max_sessions = 2,
+             .max_session_memory = 2 * kSessionBytes,
+             .max_half_open_per_source = 2});
+  {
+    Side ending(ledger_);
+    Establish(ending, 1, "10.0.0.1");
+    ending.admission.memory().Add(kSessionBytes);
+    ASSERT_TRUE(Place(ending, "10.0.0.1"));
+    ending.admission.Open(2, At("10.0.0.1"), now_);
+    EXPECT_FALSE(AdmitAt(other_, "10.0.0.1"));
+    ending.admission.memory().Remove(kSessionBytes);
+  }
+  EXPECT_EQ(ledger_->half_open(), 0U);
+  EXPECT_EQ(ledger_->sources(), 0U);
+  Establish(other_, 3, "10.0.0.1");
+  other_.admission.memory().Add(kSessionBytes);
+  EXPECT_TRUE(AdmitAt(other_, "10.0.0.1"));
 }
 
 }  // namespace

@@ -1,9 +1,12 @@
 #include "cordon/dtls/internal/boringssl_seam.h"
 
 #include <openssl/err.h>
+#include <openssl/pool.h>
+#include <openssl/rand.h>
 #include <openssl/ssl.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "ssl/internal.h"
@@ -128,8 +131,69 @@ bool ClearSrtpProfiles(SSL* ssl) {
   return true;
 }
 
-OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
+// A field that goes with the session into its ticket, and that only clients
+// use.
+bool MarkNewSession(SSL* ssl, absl::Span<const uint8_t> mark) {
+  const auto* hs = Inside(ssl)->s3->hs.get();
+  if (hs == nullptr || hs->new_session == nullptr) return false;
+  bssl::UniquePtr<CRYPTO_BUFFER> kept(
+      CRYPTO_BUFFER_new(mark.data(), mark.size(), nullptr));
+  if (kept == nullptr) return false;
+  hs->new_session->ocsp_response = std::move(kept);
+  return true;
+}
+
+absl::Span<const uint8_t> MarkOfSession(const SSL* ssl) {
+  const SSL_SESSION* session = SSL_get_session(ssl);
+  if (session == nullptr || session->ocsp_response == nullptr) return {};
+  return {CRYPTO_BUFFER_data(session->ocsp_response.get()),
+          CRYPTO_BUFFER_len(session->ocsp_response.get())};
+}
+
+// As BoringSSL does where it finds no session.
+bool BeginInsteadOfResuming(SSL* ssl, bool tickets) {
+  auto* impl = Inside(ssl);
+  auto* hs = impl->s3->hs.get();
+  impl->session.reset();
+  impl->s3->session_reused = false;
+  hs->can_release_private_key = false;
+  hs->ticket_expected = tickets;
+  if (!bssl::ssl_get_new_session(hs)) return false;
+  if (tickets || (SSL_CTX_get_session_cache_mode(SSL_get_SSL_CTX(ssl)) &
+                  SSL_SESS_CACHE_SERVER) == 0) {
+    return true;
+  }
+  std::array<uint8_t, SSL3_SSL_SESSION_ID_LENGTH> id;
+  return RAND_bytes(id.data(), id.size()) == 1 &&
+         SSL_SESSION_set1_id(hs->new_session.get(), id.data(), id.size()) == 1;
+}
+
+void ForgetReceived(SSL* ssl) {
+#if CORDON_BORINGSSL_HAS_EPOCHS
+  Inside(ssl)->d1->read_epoch.bitmap = {};
+#else
+  Inside(ssl)->d1->bitmap = {};
+#endif
+}
+
+bool HasReceived(const SSL* ssl, uint64_t number) {
+  const auto* impl = Inside(ssl);
+#if CORDON_BORINGSSL_HAS_EPOCHS
+  return impl->d1->read_epoch.bitmap.ShouldDiscard(number);
+#else
+  // It counts with the epoch in front.
+  const bssl::DTLS1_BITMAP& seen = impl->d1->bitmap;
+  return seen.map != 0 &&
+         seen.max_seq_num == (uint64_t{impl->d1->r_epoch} << 48 | number);
+#endif
+}
+
+OpenResult OpenApplicationRecord(SSL* ssl, const RecordView& view,
+                                 absl::Span<uint8_t> record,
+                                 ReplayWindow& window,
                                  absl::Span<uint8_t>* plaintext) {
+  if (window.Contains(view.sequence)) return OpenResult::kDiscarded;
+  ForgetReceived(ssl);
   uint8_t type = 0;
   uint8_t alert = 0;
   size_t consumed = 0;
@@ -143,6 +207,7 @@ OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
   const bssl::ssl_open_record_t result =
       bssl::dtls_open_record(Inside(ssl), &type, &out, &consumed, &alert, in);
 #endif
+  if (HasReceived(ssl, view.sequence)) window.Add(view.sequence);
   switch (result) {
     case bssl::ssl_open_record_success:
       if (type != SSL3_RT_APPLICATION_DATA) return OpenResult::kDiscarded;
@@ -159,28 +224,15 @@ OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
   return OpenResult::kFailed;
 }
 
-DiscardReason ReasonOfDiscard(SSL* ssl, const RecordView& record) {
-  auto* impl = Inside(ssl);
+DiscardReason ReasonOfDiscard(const SSL* ssl, const RecordView& record,
+                              const ReplayWindow& window) {
   if (record.version != SSL_version(ssl) ||
       record.body.size() > SSL3_RT_MAX_ENCRYPTED_LENGTH) {
     return DiscardReason::kMalformed;
   }
-#if CORDON_BORINGSSL_HAS_EPOCHS
-  const auto& current = impl->d1->read_epoch;
-  if (record.epoch != current.epoch) return DiscardReason::kWrongEpoch;
-  return current.bitmap.ShouldDiscard(record.sequence) ? DiscardReason::kReplay
-                                                       : DiscardReason::kBadMac;
-#else
-  if (record.epoch != impl->d1->r_epoch) return DiscardReason::kWrongEpoch;
-  const bssl::DTLS1_BITMAP& seen = impl->d1->bitmap;
-  // It counts with the epoch in front.
-  const uint64_t number = uint64_t{record.epoch} << 48 | record.sequence;
-  if (number > seen.max_seq_num) return DiscardReason::kBadMac;
-  const uint64_t age = seen.max_seq_num - number;
-  return age >= sizeof(seen.map) * 8 || ((seen.map >> age) & 1) != 0
-             ? DiscardReason::kReplay
-             : DiscardReason::kBadMac;
-#endif
+  if (record.epoch != ReadEpoch(ssl)) return DiscardReason::kWrongEpoch;
+  return window.Contains(record.sequence) ? DiscardReason::kReplay
+                                          : DiscardReason::kBadMac;
 }
 
 size_t SealOverhead(const SSL* ssl) { return SSL_max_seal_overhead(ssl); }

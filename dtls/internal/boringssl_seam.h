@@ -13,6 +13,7 @@
 
 #include "absl/types/span.h"
 #include "cordon/dtls/internal/client_hello.h"
+#include "cordon/dtls/internal/replay_window.h"
 
 namespace cordon::dtls::internal {
 
@@ -51,6 +52,24 @@ void AwaitAnswerTo(SSL* ssl, const SentHello& hello, uint64_t next_record);
 // there is no memory for that.
 [[nodiscard]] bool ClearSrtpProfiles(SSL* ssl);
 
+// BoringSSL's own replay window is too small, and of fixed size: `ReplayWindow`
+// stands before it. Whoever hands an encrypted record to `ssl` asks that one
+// first, then calls this, and adds the record's number to it if `HasReceived`
+// says so afterwards. From here on `ssl` takes any number, once.
+void ForgetReceived(SSL* ssl);
+// Whether `ssl` has opened the record `number` of its present epoch since then.
+bool HasReceived(const SSL* ssl, uint64_t number);
+
+// Keeps `mark` with the session that a server `ssl` is about to make, for as
+// long as the session can be resumed. False if there is no memory for it.
+bool MarkNewSession(SSL* ssl, absl::Span<const uint8_t> mark);
+// What was kept with the session of a server `ssl`; empty: nothing.
+absl::Span<const uint8_t> MarkOfSession(const SSL* ssl);
+// For a server that has just been told that `ssl` resumes a session, before it
+// has answered: a new session is begun instead. `tickets` are used with the
+// client. False if there is no memory for it: the handshake must fail.
+bool BeginInsteadOfResuming(SSL* ssl, bool tickets);
+
 enum class OpenResult {
   kOpened,     // `*plaintext` is a part of the record, decrypted in place
   kDiscarded,  // a replay, of another epoch, forged, or not a record
@@ -58,15 +77,20 @@ enum class OpenResult {
 };
 
 // Opens one record of application data in place, on an `ssl` that has completed
-// its handshake with DTLS 1.2. `record` is exactly one record.
-OpenResult OpenApplicationRecord(SSL* ssl, absl::Span<uint8_t> record,
+// its handshake with DTLS 1.2. `record` is exactly one record, `view` what it
+// says. What opens is added to `window`, what is in there is a replay.
+OpenResult OpenApplicationRecord(SSL* ssl, const RecordView& view,
+                                 absl::Span<uint8_t> record,
+                                 ReplayWindow& window,
                                  absl::Span<uint8_t>* plaintext);
 
 enum class DiscardReason { kMalformed, kWrongEpoch, kReplay, kBadMac };
 
-// Why `ssl` has just discarded `record`. `kBadMac`: it came to the cipher, and
-// did not open. Of a record that was not discarded it is never said.
-DiscardReason ReasonOfDiscard(SSL* ssl, const RecordView& record);
+// Why `ssl` has just discarded `record`, of an epoch whose records are in
+// `window`. `kBadMac`: it came to the cipher, and did not open. Of a record
+// that was not discarded it is never said.
+DiscardReason ReasonOfDiscard(const SSL* ssl, const RecordView& record,
+                              const ReplayWindow& window);
 
 // Bytes that sealing adds to a message.
 size_t SealOverhead(const SSL* ssl);

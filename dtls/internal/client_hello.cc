@@ -35,11 +35,10 @@ bool ReadRecord(absl::Span<const uint8_t> datagram, RecordView* record) {
 
 bool ReadClientHello(absl::Span<const uint8_t> datagram,
                      ClientHelloView* hello) {
+  // Nearly all datagrams are something else.
+  if (datagram.empty() || datagram[0] != kHandshakeType) return false;
   RecordView record;
-  if (!ReadRecord(datagram, &record) || record.type != kHandshakeType ||
-      record.epoch != 0) {
-    return false;
-  }
+  if (!ReadRecord(datagram, &record) || record.epoch != 0) return false;
   hello->record_sequence = record.sequence;
   CBS cbs;
   CBS_init(&cbs, record.body.data(), record.body.size());

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <iterator>
+#include <optional>
+#include <tuple>
 #include <utility>
 
 #include "absl/status/status.h"
@@ -12,7 +14,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "cordon/dtls/internal/block_list.h"
+#include "cordon/dtls/internal/chain_limits.h"
 #include "cordon/dtls/internal/peer_identity.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::dtls::internal {
 namespace {
@@ -42,11 +48,11 @@ absl::StatusOr<std::string> LowerHex(absl::string_view fingerprint) {
 
 absl::Status ParsePatterns(absl::string_view field,
                            const std::vector<std::string>& texts,
-                           std::vector<NamePattern>* patterns) {
+                           NameRules* patterns) {
   for (size_t i = 0; i < texts.size(); ++i) {
     absl::StatusOr<NamePattern> pattern = NamePattern::Parse(texts[i]);
     if (!pattern.ok()) return At(Item(field, i), pattern.status());
-    patterns->push_back(*std::move(pattern));
+    patterns->Add(*std::move(pattern));
   }
   return absl::OkStatus();
 }
@@ -75,6 +81,10 @@ absl::Status CheckTolerable(VerificationErrorCode code) {
       return absl::InvalidArgumentError(absl::StrCat(
           "\"", VerificationErrorId(code),
           "\" cannot be tolerated: change the policy's list instead"));
+    case VerificationErrorCode::kLimitExceeded:
+      return absl::InvalidArgumentError(
+          "\"limit_exceeded\" cannot be tolerated: nothing is known of such a "
+          "peer");
     case VerificationErrorCode::kUnspecified:
       return absl::InvalidArgumentError(
           "say which error is tolerated, \"expired\" for one; "
@@ -111,6 +121,14 @@ absl::Status CheckTolerable(VerificationErrorCode code) {
   return absl::OkStatus();
 }
 
+// Why `code` is not tolerated of a name.
+std::string Forgeable(VerificationErrorCode code) {
+  return absl::StrCat(
+      "a certificate with the error \"", VerificationErrorId(code),
+      "\" may have any name, because nobody vouches for it: say which peer is "
+      "meant by its certificate (fingerprint) or its key (spki) instead");
+}
+
 VerificationError ErrorOf(VerificationErrorCode code, const PeerIdentity& peer,
                           absl::string_view why) {
   VerificationError error;
@@ -122,11 +140,21 @@ VerificationError ErrorOf(VerificationErrorCode code, const PeerIdentity& peer,
   return error;
 }
 
+// The first few.
 std::string NamesOf(const PeerIdentity& peer) {
-  std::vector<std::string> names = peer.dns_names;
-  names.insert(names.end(), peer.uris.begin(), peer.uris.end());
+  constexpr size_t kShown = 4;
+  std::vector<std::string> names;
+  for (const auto* list : {&peer.dns_names, &peer.uris}) {
+    for (const std::string& name : *list) {
+      if (names.size() == kShown) break;
+      names.push_back(net::Printable(name, net::kMaxNameBytes));
+    }
+  }
   if (names.empty()) return "it has none";
-  return absl::StrCat("it has ", absl::StrJoin(names, ", "));
+  const size_t all = peer.dns_names.size() + peer.uris.size();
+  return absl::StrCat(
+      "it has ", absl::StrJoin(names, ", "),
+      all > kShown ? absl::StrCat(" and ", all - kShown, " more") : "");
 }
 
 }  // namespace
@@ -177,8 +205,9 @@ absl::Status CompiledPolicy::Init() {
         ParseCertificates(p.trust.pem, "the trust anchors").status();
     if (!status.ok()) return At("trust.pem", status);
   }
+  BlockList blocked;
   for (size_t i = 0; i < p.blocked.size(); ++i) {
-    absl::Status status = ParseFingerprint(p.blocked[i]).status();
+    absl::Status status = blocked.Add(p.blocked[i]);
     if (!status.ok()) return At(Item("blocked", i), status);
   }
   VerificationOptions options;
@@ -194,12 +223,27 @@ absl::Status CompiledPolicy::Init() {
       return At(Item("tolerated", i, ".error"), status);
     }
     CompiledTolerance compiled = {.error = tolerance.error};
-    if (!tolerance.fingerprint.empty()) {
-      absl::StatusOr<std::string> hex = LowerHex(tolerance.fingerprint);
-      if (!hex.ok()) {
-        return At(Item("tolerated", i, ".fingerprint"), hex.status());
+    for (const auto& [field, text, hex] :
+         {std::tuple(".fingerprint", &tolerance.fingerprint,
+                     &compiled.fingerprint),
+          {".spki", &tolerance.spki, &compiled.spki}}) {
+      if (text->empty()) continue;
+      absl::StatusOr<std::string> parsed = LowerHex(*text);
+      if (!parsed.ok()) {
+        return At(Item("tolerated", i, field), parsed.status());
       }
-      compiled.fingerprint = *std::move(hex);
+      *hex = *std::move(parsed);
+    }
+    const bool forgeable = BreaksTrust(tolerance.error) &&
+                           tolerance.fingerprint.empty() &&
+                           tolerance.spki.empty();
+    if (forgeable && !tolerance.name.empty()) {
+      return Bad(Item("tolerated", i, ".name"), Forgeable(tolerance.error));
+    }
+    if (forgeable && !p.allowed_names.empty() && p.pins.empty()) {
+      return Bad(Item("tolerated", i, ".error"),
+                 absl::StrCat("there are allowed_names, but ",
+                              Forgeable(tolerance.error), ", or pins"));
     }
     if (!tolerance.name.empty()) {
       absl::StatusOr<NamePattern> name = NamePattern::Parse(tolerance.name);
@@ -249,6 +293,7 @@ bool CompiledPolicy::Tolerates(const VerificationError& error,
       tolerated_.begin(), tolerated_.end(), [&](const CompiledTolerance& t) {
         return t.error == error.code &&
                (t.fingerprint.empty() || t.fingerprint == peer.fingerprint) &&
+               (t.spki.empty() || t.spki == peer.spki_fingerprint) &&
                (t.name.empty() || t.name.front().Allows(peer));
       });
 }
@@ -258,17 +303,12 @@ CompiledPolicy::Judgement CompiledPolicy::JudgeChain(
     const PeerVerifier::Demands& demands) const {
   Judgement judgement;
   bool whole = true;
-  const PeerIdentity peer = IdentityOf(chain, &whole);
+  const PeerIdentity peer = IdentityOf(chain, &whole, demands.limits);
   for (VerificationError& error : verifier_.front().Verify(chain, demands)) {
     (Tolerates(error, peer) ? judgement.tolerated : judgement.errors)
         .push_back(std::move(error));
   }
   if (peer.chain.empty()) return judgement;
-  if (!whole) {
-    // It may have a name that is denied.
-    judgement.refusals.push_back(ErrorOf(VerificationErrorCode::kUnspecified,
-                                         peer, "its names cannot be read"));
-  }
   if (!(spki_pins_.empty() && certificate_pins_.empty()) &&
       !spki_pins_.contains(peer.spki_fingerprint) &&
       !certificate_pins_.contains(peer.fingerprint)) {
@@ -278,31 +318,56 @@ CompiledPolicy::Judgement CompiledPolicy::JudgeChain(
                              " and that of its key ", peer.spki_fingerprint,
                              " are not among the pins")));
   }
-  for (size_t i = 0; i < denied_.size(); ++i) {
-    if (denied_[i].Denies(peer)) {
-      judgement.refusals.push_back(
-          ErrorOf(VerificationErrorCode::kNameDenied, peer,
-                  absl::StrCat("it has a name that \"", policy_.denied_names[i],
-                               "\" denies")));
-      break;
-    }
-  }
-  if (!allowed_.empty() &&
-      std::none_of(allowed_.begin(), allowed_.end(),
-                   [&](const NamePattern& n) { return n.Allows(peer); })) {
-    judgement.refusals.push_back(
-        ErrorOf(VerificationErrorCode::kNameNotAllowed, peer,
-                absl::StrCat("none of its names is allowed; ", NamesOf(peer))));
+  // Names of chains that anybody can make are many, and say nothing.
+  judgement.names_unjudged = std::any_of(
+      judgement.errors.begin(), judgement.errors.end(),
+      [](const VerificationError& e) { return LeavesPeerUnknown(e.code); });
+  if (!judgement.names_unjudged) {
+    std::vector<VerificationError> names = JudgeNamesOf(peer, whole);
+    std::move(names.begin(), names.end(),
+              std::back_inserter(judgement.refusals));
   }
   return judgement;
 }
 
+std::vector<VerificationError> CompiledPolicy::JudgeNames(
+    const STACK_OF(CRYPTO_BUFFER) * chain,
+    const CertificateLimits& limits) const {
+  bool whole = true;
+  const PeerIdentity peer = IdentityOf(chain, &whole, limits);
+  if (peer.chain.empty()) return {};
+  return JudgeNamesOf(peer, whole);
+}
+
+std::vector<VerificationError> CompiledPolicy::JudgeNamesOf(
+    const PeerIdentity& peer, bool whole) const {
+  std::vector<VerificationError> refusals;
+  if (!whole) {
+    // It may have a name that is denied.
+    refusals.push_back(ErrorOf(VerificationErrorCode::kUnspecified, peer,
+                               "its names cannot be read"));
+  }
+  if (const std::optional<size_t> i = denied_.Denying(peer); i.has_value()) {
+    refusals.push_back(
+        ErrorOf(VerificationErrorCode::kNameDenied, peer,
+                absl::StrCat("it has a name that \"", policy_.denied_names[*i],
+                             "\" denies")));
+  }
+  if (!allowed_.empty() && !allowed_.Allowing(peer).has_value()) {
+    refusals.push_back(
+        ErrorOf(VerificationErrorCode::kNameNotAllowed, peer,
+                absl::StrCat("none of its names is allowed; ", NamesOf(peer))));
+  }
+  return refusals;
+}
+
 std::vector<VerificationError> CompiledPolicy::JudgeSession(
-    const STACK_OF(CRYPTO_BUFFER) * chain, absl::string_view psk_identity,
-    absl::Time now) const {
-  if (!psk_identity.empty()) {
-    if (AllowsPsk(psk_identity)) return {};
-    return {PskError(psk_identity)};
+    const STACK_OF(CRYPTO_BUFFER) * chain,
+    std::optional<absl::string_view> psk_identity, absl::Time now,
+    const CertificateLimits& limits) const {
+  if (psk_identity.has_value()) {
+    if (AllowsPsk(*psk_identity)) return {};
+    return {PskError(*psk_identity)};
   }
   if (chain == nullptr || sk_CRYPTO_BUFFER_num(chain) == 0) {
     if (policy_.client_certificate != PeerVerification::kVerify ||
@@ -315,6 +380,7 @@ std::vector<VerificationError> CompiledPolicy::JudgeSession(
   PeerVerifier::Demands demands;
   demands.max_chain_depth = policy_.max_chain_depth;
   demands.now = now;
+  demands.limits = limits;
   Judgement judgement = JudgeChain(chain, demands);
   std::vector<VerificationError> errors = std::move(judgement.errors);
   std::move(judgement.refusals.begin(), judgement.refusals.end(),
@@ -324,12 +390,9 @@ std::vector<VerificationError> CompiledPolicy::JudgeSession(
 
 absl::Status CompiledPolicy::Refusal(
     const std::vector<VerificationError>& errors) const {
-  absl::Status status = absl::PermissionDeniedError(absl::StrCat(
-      "the policy (version ", version_, ") no longer lets the peer pass: ",
-      absl::StrJoin(errors, "; ",
-                    [](std::string* out, const VerificationError& error) {
-                      absl::StrAppend(out, error.message);
-                    })));
+  absl::Status status = absl::PermissionDeniedError(
+      absl::StrCat("the policy (version ", version_,
+                   ") no longer lets the peer pass: ", MessagesOf(errors)));
   ErrorDetail detail;
   detail.alert = AlertFor(errors.front());
   detail.verification_errors = errors;
@@ -349,10 +412,11 @@ bool CompiledPolicy::AllowsPsk(absl::string_view identity) const {
 VerificationError CompiledPolicy::PskError(absl::string_view identity) {
   VerificationError error;
   error.code = VerificationErrorCode::kPskNotAllowed;
-  error.subject = std::string(identity);
+  error.subject = net::Printable(identity, net::kMaxNameBytes);
   error.message =
       absl::StrCat(VerificationErrorName(error.code), ": the identity \"",
-                   absl::CEscape(identity), "\" is not enabled");
+                   absl::StrReplaceAll(error.subject, {{"\"", "\\\""}}),
+                   "\" is not enabled");
   return error;
 }
 

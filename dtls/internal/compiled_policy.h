@@ -10,6 +10,7 @@
 #include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "absl/time/time.h"
 #include "cordon/dtls/error.h"
 #include "cordon/dtls/internal/name_pattern.h"
+#include "cordon/dtls/internal/name_rules.h"
 #include "cordon/dtls/internal/peer_verifier.h"
 #include "cordon/dtls/policy.h"
 #include "cordon/dtls/verification.h"
@@ -48,16 +50,25 @@ class CompiledPolicy {
     // Pins and names that the peer does not have, or must not have: nobody but
     // the policy decides about these.
     std::vector<VerificationError> refusals = {};
+    // Its names were not looked at, because anybody may have made the chain:
+    // whoever lets the peer pass all the same asks `JudgeNames` first.
+    bool names_unjudged = false;
   };
   Judgement JudgeChain(const STACK_OF(CRYPTO_BUFFER) * chain,
                        const PeerVerifier::Demands& demands) const;
 
+  // The refusals because of the names of the peer's own certificate.
+  std::vector<VerificationError> JudgeNames(
+      const STACK_OF(CRYPTO_BUFFER) * chain,
+      const CertificateLimits& limits) const;
+
   // What is wrong with a session that is there already; nothing if it may stay.
-  // Errors that only the application has let pass count again.
-  std::vector<VerificationError> JudgeSession(const STACK_OF(CRYPTO_BUFFER) *
-                                                  chain,
-                                              absl::string_view psk_identity,
-                                              absl::Time now) const;
+  // It was begun with the pre-shared key of `psk_identity`, which may be empty,
+  // or without any. Errors that only the application has let pass count again.
+  std::vector<VerificationError> JudgeSession(
+      const STACK_OF(CRYPTO_BUFFER) * chain,
+      std::optional<absl::string_view> psk_identity, absl::Time now,
+      const CertificateLimits& limits = {}) const;
 
   // What such a session ends with: kPermissionDenied, with the alert that tells
   // its peer.
@@ -82,10 +93,13 @@ class CompiledPolicy {
   struct CompiledTolerance {
     VerificationErrorCode error = VerificationErrorCode::kUnspecified;
     std::string fingerprint = {};        // lower-case hexadecimal, or empty
+    std::string spki = {};               // likewise
     std::vector<NamePattern> name = {};  // none or one
   };
   bool Tolerates(const VerificationError& error,
                  const PeerIdentity& peer) const;
+  std::vector<VerificationError> JudgeNamesOf(const PeerIdentity& peer,
+                                              bool whole) const;
 
   const Policy policy_;
   const uint64_t version_;
@@ -95,8 +109,8 @@ class CompiledPolicy {
   // In lower-case hexadecimal.
   absl::flat_hash_set<std::string> spki_pins_;
   absl::flat_hash_set<std::string> certificate_pins_;
-  std::vector<NamePattern> allowed_;
-  std::vector<NamePattern> denied_;
+  NameRules allowed_;
+  NameRules denied_;
   absl::flat_hash_set<std::string> psk_enabled_;
   absl::flat_hash_set<std::string> psk_disabled_;
   std::array<uint8_t, 32> rules_digest_ = {};

@@ -8,6 +8,7 @@
 #include <openssl/x509.h>
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,6 +21,7 @@
 #include "cordon/dtls/credentials.h"
 #include "cordon/dtls/internal/peer_identity.h"
 #include "cordon/dtls/internal/peer_verifier.h"
+#include "cordon/net/base/printable.h"
 #include "cordon/testing/certs/certs.h"
 #include "gtest/gtest.h"
 
@@ -283,6 +285,40 @@ TEST(CompiledPolicyTest, NamesAreAllowedAndDenied) {
   ExpectJudged(policy, Device(), {});
 }
 
+TEST(CompiledPolicyTest, NamesOfChainsThatAnybodyCanMakeAreNotLookedAt) {
+  const Certificate stranger =
+      testing::SelfSigned({.dns_names = {"a.devices.example"}});
+  Policy policy = Strict();
+  policy.denied_names = {"a.devices.example"};
+  policy.allowed_names = {"b.devices.example"};
+  CompiledPolicy::Judgement judgement = Judge(policy, stranger);
+  EXPECT_EQ(CodesOf(judgement.errors), Codes{Code::kSelfSigned});
+  EXPECT_EQ(CodesOf(judgement.refusals), Codes());
+  EXPECT_TRUE(judgement.names_unjudged);
+  // Before somebody lets it pass all the same.
+  EXPECT_EQ(CodesOf(Compile(policy)->JudgeNames(ChainOf(stranger).get(), {})),
+            (Codes{Code::kNameDenied, Code::kNameNotAllowed}));
+  judgement = Judge(policy, Device());
+  EXPECT_FALSE(judgement.names_unjudged);
+  EXPECT_EQ(CodesOf(judgement.refusals),
+            (Codes{Code::kNameDenied, Code::kNameNotAllowed}));
+}
+
+TEST(CompiledPolicyTest, NamesInARefusalAreEscapedAndFew) {
+  Policy policy = Strict();
+  policy.allowed_names = {"other.example"};
+  std::vector<std::string> names = {"evil\x1b[2J"};
+  for (int i = 0; i < 300; ++i) names.push_back(absl::StrCat("n", i));
+  const CompiledPolicy::Judgement judgement = Judge(
+      policy, Authority().Issue({.dns_names = names, .usage = "clientAuth"}));
+  ASSERT_EQ(judgement.refusals.size(), 1U);
+  const std::string& message = judgement.refusals.front().message;
+  EXPECT_EQ(message, net::PrintableText(message));
+  EXPECT_TRUE(absl::StrContains(message, "evil\\x1b[2J, n0, n1, n2 and 297"))
+      << message;
+  EXPECT_LE(message.size(), 8 * net::kMaxNameBytes);
+}
+
 TEST(CompiledPolicyTest, WhoHasNoNameIsAllowedByNoPattern) {
   const Certificate nameless =
       Authority().Issue({.common_name = "a.devices.example"});
@@ -330,6 +366,95 @@ TEST(CompiledPolicyTest, AnErrorIsToleratedOfOneName) {
   policy.tolerated[0].fingerprint = *dtls::FingerprintOf(mine.chain_pem);
   ExpectJudged(policy, mine, {}, {Code::kExpired});
   ExpectJudged(policy, Expired("a.old.example"), {Code::kExpired});
+}
+
+TEST(CompiledPolicyTest, AnErrorIsToleratedOfOneKey) {
+  const Certificate mine = Expired("a.example");
+  Policy policy = Strict();
+  policy.tolerated = {{.error = Code::kExpired,
+                       .spki = absl::AsciiStrToUpper(
+                           *dtls::SpkiFingerprintOf(mine.chain_pem))}};
+  ExpectJudged(policy, mine, {}, {Code::kExpired});
+  ExpectJudged(policy, Expired("a.example"), {Code::kExpired});
+  policy.tolerated[0].spki = "xy";
+  const absl::Status status = CompiledPolicy::Compile(policy, 1).status();
+  EXPECT_TRUE(absl::StartsWith(status.message(), "tolerated[0].spki: "))
+      << status;
+}
+
+// With these errors anybody can have made the certificate, with any name.
+TEST(CompiledPolicyTest, WhatBreaksTrustIsNotToleratedOfAName) {
+  const std::vector<Code> breaking = {
+      Code::kUnableToGetIssuer,
+      Code::kUnableToGetLocalIssuer,
+      Code::kUnableToVerifyFirst,
+      Code::kSelfSigned,
+      Code::kSelfSignedInChain,
+      Code::kUnableToDecryptSignature,
+      Code::kUnableToDecodeIssuerKey,
+      Code::kSignatureInvalid,
+      Code::kRevoked,
+      Code::kInvalidCa,
+      Code::kPathTooLong,
+      Code::kNotTrusted,
+      Code::kRejected,
+      Code::kSubjectIssuerMismatch,
+      Code::kAuthorityKeyMismatch,
+      Code::kWeakKey,
+      Code::kWeakSignature,
+      Code::kBlocked,
+  };
+  for (const Code code : breaking) {
+    EXPECT_TRUE(BreaksTrust(code));
+    Policy policy = Strict();
+    policy.tolerated = {{.error = Code::kExpired},
+                        {.error = code, .name = "a.example"}};
+    const absl::Status status = CompiledPolicy::Compile(policy, 1).status();
+    EXPECT_TRUE(absl::IsInvalidArgument(status)) << VerificationErrorId(code);
+    EXPECT_TRUE(absl::StartsWith(status.message(), "tolerated[1].name: "))
+        << status;
+    for (const absl::string_view part :
+         {VerificationErrorId(code), absl::string_view("fingerprint"),
+          absl::string_view("spki")}) {
+      EXPECT_TRUE(absl::StrContains(status.message(), part)) << status;
+    }
+    // Of the one who is meant it is.
+    policy.tolerated[1].fingerprint = std::string(64, 'a');
+    EXPECT_TRUE(CompiledPolicy::Compile(policy, 1).ok());
+    policy.tolerated[1].fingerprint = "";
+    policy.tolerated[1].spki = std::string(64, 'a');
+    EXPECT_TRUE(CompiledPolicy::Compile(policy, 1).ok());
+    // Nor of anybody, where names are to tell who may pass.
+    policy.tolerated = {{.error = code}};
+    EXPECT_TRUE(CompiledPolicy::Compile(policy, 1).ok());
+    policy.allowed_names = {"a.example"};
+    const absl::Status any = CompiledPolicy::Compile(policy, 1).status();
+    EXPECT_TRUE(absl::StartsWith(any.message(), "tolerated[0].error: ")) << any;
+    policy.pins = {{.sha256 = std::string(64, 'a')}};
+    EXPECT_TRUE(CompiledPolicy::Compile(policy, 1).ok());
+  }
+  for (const Code code :
+       {Code::kExpired, Code::kNotYetValid, Code::kInvalidNotBefore,
+        Code::kInvalidNotAfter, Code::kCrlUnavailable, Code::kCrlInvalid,
+        Code::kInvalidPurpose, Code::kHostNameMismatch}) {
+    EXPECT_FALSE(BreaksTrust(code));
+    Policy policy = Strict();
+    policy.tolerated = {{.error = code, .name = "a.example"}};
+    policy.allowed_names = {"a.example"};
+    EXPECT_TRUE(CompiledPolicy::Compile(policy, 1).ok())
+        << VerificationErrorId(code);
+  }
+}
+
+TEST(CompiledPolicyTest, AForgerDoesNotGetInByTheNameOfAStranger) {
+  const Certificate known = SelfSigned({.dns_names = {"a.example"}});
+  const Certificate forged = SelfSigned({.dns_names = {"a.example"}});
+  Policy policy = Strict();
+  policy.tolerated = {{.error = Code::kSelfSigned,
+                       .name = "a.example",
+                       .spki = *dtls::SpkiFingerprintOf(known.chain_pem)}};
+  ExpectJudged(policy, known, {}, {Code::kSelfSigned});
+  ExpectJudged(policy, forged, {Code::kSelfSigned});
 }
 
 TEST(CompiledPolicyTest, TolerancesDoNotReachPinsAndNames) {
@@ -390,7 +515,7 @@ TEST(CompiledPolicyTest, IdentitiesOfKeysAreEnabledAndDisabled) {
 }
 
 Codes JudgeSession(const Policy& policy, const Certificate* certificate,
-                   const std::string& psk = "") {
+                   std::optional<absl::string_view> psk = std::nullopt) {
   const Chain chain = certificate == nullptr ? nullptr : ChainOf(*certificate);
   return CodesOf(Compile(policy)->JudgeSession(chain.get(), psk, kNow));
 }
@@ -441,6 +566,13 @@ TEST(CompiledPolicyTest, SessionsWithKeysAreJudged) {
   policy.psk_disabled_identities = {"a"};
   EXPECT_EQ(JudgeSession(policy, nullptr, "a"), Codes{Code::kPskNotAllowed});
   EXPECT_EQ(JudgeSession(policy, nullptr, "b"), Codes());
+  // Not to be taken for a session without key.
+  EXPECT_EQ(JudgeSession(policy, nullptr, ""), Codes());
+  policy.psk_disabled = true;
+  EXPECT_EQ(JudgeSession(policy, nullptr, ""), Codes{Code::kPskNotAllowed});
+  policy.psk_disabled = false;
+  policy.psk_enabled_identities = {"b"};
+  EXPECT_EQ(JudgeSession(policy, nullptr, ""), Codes{Code::kPskNotAllowed});
 }
 
 TEST(CompiledPolicyTest, ARefusalSaysWhyAndTellsThePeer) {

@@ -17,6 +17,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "cordon/dtls/internal/chain_limits.h"
 #include "cordon/dtls/internal/ssl_callbacks.h"
 
 namespace cordon::dtls::internal {
@@ -144,7 +145,9 @@ absl::Status ContextState::Init(const ProtocolOptions& options,
   }
   wall_clock_ = options.wall_clock;
   key_log_ = options.key_log;
-  context_.reset(SSL_CTX_new(DTLS_method()));
+  // Without X.509: certificates stay as they came, and are decoded only by our
+  // verifier, which looks at their sizes first.
+  context_.reset(SSL_CTX_new(DTLS_with_buffers_method()));
   SSL_CTX* ctx = context_.get();
   if (ctx == nullptr || ContextIndex() < 0 ||
       SSL_CTX_set_ex_data(ctx, ContextIndex(), this) != 1) {
@@ -189,6 +192,10 @@ absl::Status ContextState::InitVerification(const VerificationOptions& options,
       !status.ok()) {
     return status;
   }
+  if (absl::Status status = CheckLimits(options.limits); !status.ok()) {
+    return status;
+  }
+  certificate_limits_ = options.limits;
   verification_mode_ = options.mode;
   if (options.mode == PeerVerification::kAuto) {
     verification_mode_ = peer == PeerVerifier::Peer::kServer
@@ -221,8 +228,13 @@ absl::Status ContextState::InitResumption(const ServerOptions& options) {
       return absl::InvalidArgumentError(
           "max_session_ids is 0: set session_ids to false to keep none");
     }
-    SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_SERVER);
-    SSL_CTX_sess_set_cache_size(ctx, options.max_session_ids);
+    if (options.max_session_id_bytes == 0) {
+      return absl::InvalidArgumentError(
+          "max_session_id_bytes is 0: set session_ids to false to keep none");
+    }
+    session_id_cache_ = std::make_unique<SessionIdCache>(
+        options.max_session_ids, options.max_session_id_bytes);
+    KeepSessionsById(ctx);
   }
   const std::string& secret = options.session_ticket_secret;
   if (!secret.empty() && secret.size() < TicketKeys::kMinSecretBytes) {
@@ -231,7 +243,7 @@ absl::Status ContextState::InitResumption(const ServerOptions& options) {
         " bytes; it needs at least ", TicketKeys::kMinSecretBytes));
   }
   if (options.session_tickets) {
-    ticket_keys_ = std::make_unique<TicketKeys>(WallNow());
+    ticket_keys_ = std::make_unique<TicketKeys>();
     if (!secret.empty()) ticket_keys_->Rotate(secret, WallNow());
     if (SSL_CTX_set_tlsext_ticket_key_cb(ctx, TicketKey) != 1) {
       return absl::ResourceExhaustedError("out of memory");

@@ -18,8 +18,10 @@
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/internal/peer_verifier.h"
+#include "cordon/dtls/internal/session_id_cache.h"
 #include "cordon/dtls/internal/ssl_settings.h"
 #include "cordon/dtls/internal/ticket_keys.h"
+#include "cordon/dtls/moment.h"
 #include "cordon/dtls/options.h"
 #include "cordon/dtls/policy.h"
 
@@ -43,10 +45,18 @@ class ContextState {
   // Resolved: never `kAuto`.
   PeerVerification verification_mode() const { return verification_mode_; }
   int max_chain_depth() const { return max_chain_depth_; }
+  const CertificateLimits& certificate_limits() const {
+    return certificate_limits_;
+  }
   const std::vector<IgnoredError>& ignored() const { return ignored_; }
   // What a server's options say about its clients.
   const Policy& policy() const { return policy_; }
+  // What the time is to other machines, see `ServerOptions::wall_clock`.
   absl::Time WallNow() const;
+  // The moment that a reactor's clock calls `steady`, its present.
+  Moment MomentOf(absl::Time steady) const {
+    return {.steady = steady, .wall = WallNow()};
+  }
   // False where there are only ever pre-shared keys.
   bool certificates_expected() const { return certificates_expected_; }
   bool has_psk() const {
@@ -61,7 +71,7 @@ class ContextState {
   // Keys are looked up by the application, too.
   bool psk_lookup() const { return psk_lookup_; }
   bool has_client_psk() const {
-    return psk_for_hint_ != nullptr || !client_psk_.identity.empty();
+    return psk_for_hint_ != nullptr || !client_psk_.key.empty();
   }
   // A client's key for a server that gave `hint`.
   absl::StatusOr<PreSharedKey> ClientPsk(const std::string& hint) const;
@@ -80,6 +90,8 @@ class ContextState {
   std::vector<std::string> LeafCertificates() const;
   // Null: a client, or no tickets.
   TicketKeys* ticket_keys() const { return ticket_keys_.get(); }
+  // Null: a client, or no session ids.
+  SessionIdCache* session_id_cache() const { return session_id_cache_.get(); }
 
  private:
   ContextState() = default;
@@ -96,6 +108,7 @@ class ContextState {
   bool certificates_expected_ = true;
   PeerVerification verification_mode_ = PeerVerification::kVerify;
   int max_chain_depth_ = 0;
+  CertificateLimits certificate_limits_;
   std::vector<IgnoredError> ignored_;
   Policy policy_;
   bool psk_lookup_ = false;
@@ -109,6 +122,7 @@ class ContextState {
   std::shared_ptr<const std::vector<LoadedCertificate>> certificates_
       ABSL_GUARDED_BY(mutex_);
   std::unique_ptr<TicketKeys> ticket_keys_;
+  std::unique_ptr<SessionIdCache> session_id_cache_;
   absl::flat_hash_map<std::string, std::vector<uint8_t>> psks_;
   PreSharedKey client_psk_;
   std::vector<uint8_t> alpn_wire_;

@@ -16,9 +16,6 @@ namespace cordon::dtls::internal {
 namespace {
 
 constexpr size_t kMaxPatternBytes = 2048;
-// SPIFFE ids have no more. A longer URI fits no allowed pattern, and every
-// denied one.
-constexpr size_t kMaxUriBytes = 2048;
 
 // A trailing dot says nothing new.
 std::string Canonical(absl::string_view dns_name) {
@@ -26,7 +23,7 @@ std::string Canonical(absl::string_view dns_name) {
 }
 
 // Schemes and hosts have no case (RFC 3986 section 6.2.2.1), paths have.
-std::string CanonicalUri(absl::string_view uri) {
+std::string LowerCaseAuthority(absl::string_view uri) {
   std::string canonical(uri);
   size_t end = uri.find(':');
   if (end == absl::string_view::npos) return canonical;
@@ -39,6 +36,13 @@ std::string CanonicalUri(absl::string_view uri) {
   return canonical;
 }
 
+bool IsDnsLabel(absl::string_view label) {
+  return !label.empty() && label.size() <= 63 &&
+         std::all_of(label.begin(), label.end(), [](unsigned char c) {
+           return absl::ascii_isalnum(c) || c == '-' || c == '_';
+         });
+}
+
 // "*.example.com" covers "a.example.com", but not "a.b.example.com".
 bool DnsFits(absl::string_view pattern, absl::string_view name) {
   if (!absl::ConsumePrefix(&pattern, "*.")) return pattern == name;
@@ -47,9 +51,16 @@ bool DnsFits(absl::string_view pattern, absl::string_view name) {
          name.substr(dot + 1) == pattern;
 }
 
-// "*" is anything without "/", "**" is anything. Going back to the last star is
-// enough for one kind of star; with two, the outer one must be remembered, too.
-bool UriFits(absl::string_view pattern, absl::string_view uri) {
+// What "*" does not stand for: what divides a URI (RFC 3986 section 3). Where a
+// name is denied it is better to deny too much.
+constexpr absl::string_view kAllowedStarEnds = "/?#@";
+constexpr absl::string_view kDeniedStarEnds = "/";
+
+// "*" is anything without one of `star_ends`, "**" is anything. Going back to
+// the last star is enough for one kind of star; with two, the outer one must be
+// remembered, too.
+bool UriFits(absl::string_view pattern, absl::string_view uri,
+             absl::string_view star_ends) {
   size_t p = 0;
   size_t u = 0;
   struct Back {
@@ -69,7 +80,8 @@ bool UriFits(absl::string_view pattern, absl::string_view uri) {
     } else if (p < pattern.size() && pattern[p] == uri[u]) {
       ++p;
       ++u;
-    } else if (one.pattern != absl::string_view::npos && uri[one.uri] != '/') {
+    } else if (one.pattern != absl::string_view::npos &&
+               !absl::StrContains(star_ends, uri[one.uri])) {
       p = one.pattern;
       u = ++one.uri;
     } else if (any.pattern != absl::string_view::npos) {
@@ -97,12 +109,7 @@ absl::Status CheckDns(absl::string_view pattern) {
   }
   const std::vector<absl::string_view> labels = absl::StrSplit(rest, '.');
   for (absl::string_view label : labels) {
-    const bool good =
-        !label.empty() && label.size() <= 63 &&
-        std::all_of(label.begin(), label.end(), [](unsigned char c) {
-          return absl::ascii_isalnum(c) || c == '-' || c == '_';
-        });
-    if (!good) {
+    if (!IsDnsLabel(label)) {
       return absl::InvalidArgumentError(absl::StrCat(
           "\"", absl::CHexEscape(pattern),
           "\" is no DNS name; \"*\" may only stand for the whole first label"));
@@ -144,32 +151,60 @@ absl::StatusOr<NamePattern> NamePattern::Parse(absl::string_view text) {
   return NamePattern(Kind::kDns, std::move(pattern));
 }
 
-bool NamePattern::Allows(const PeerIdentity& peer) const {
-  if (kind_ == Kind::kUri) {
-    return std::any_of(peer.uris.begin(), peer.uris.end(),
-                       [&](const std::string& uri) {
-                         return uri.size() <= kMaxUriBytes &&
-                                UriFits(pattern_, CanonicalUri(uri));
-                       });
+bool NamePattern::UriIn(const PeerIdentity& peer, Sense sense) const {
+  return std::any_of(
+      peer.uris.begin(), peer.uris.end(), [&](const std::string& uri) {
+        return uri.size() <= kMaxUriBytes && FitsUri(CanonicalUri(uri), sense);
+      });
+}
+
+bool NamePattern::FitsUri(absl::string_view canonical_uri, Sense sense) const {
+  switch (sense) {
+    case Sense::kAllowed:
+      return UriFits(pattern_, canonical_uri, kAllowedStarEnds);
+    case Sense::kDenied:
+      break;
   }
+  return UriFits(pattern_, canonical_uri, kDeniedStarEnds);
+}
+
+bool NamePattern::StarMayStandIn(absl::string_view canonical_dns) {
+  const absl::string_view first =
+      canonical_dns.substr(0, canonical_dns.find('.'));
+  return first == "*" || IsDnsLabel(first);
+}
+
+std::string NamePattern::CanonicalDns(absl::string_view name) {
+  return Canonical(name);
+}
+
+std::string NamePattern::CanonicalUri(absl::string_view uri) {
+  return LowerCaseAuthority(uri);
+}
+
+bool NamePattern::Allows(const PeerIdentity& peer) const {
+  if (kind_ == Kind::kUri) return UriIn(peer, Sense::kAllowed);
   return std::any_of(peer.dns_names.begin(), peer.dns_names.end(),
-                     [&](const std::string& name) {
-                       return DnsFits(pattern_, Canonical(name));
+                     [&](const std::string& text) {
+                       const std::string name = Canonical(text);
+                       return DnsFits(pattern_, name) && StarMayStandIn(name);
                      });
 }
 
 bool NamePattern::Denies(const PeerIdentity& peer) const {
   if (kind_ == Kind::kUri) {
-    return Allows(peer) || std::any_of(peer.uris.begin(), peer.uris.end(),
-                                       [](const std::string& uri) {
-                                         return uri.size() > kMaxUriBytes;
-                                       });
+    return UriIn(peer, Sense::kDenied) ||
+           std::any_of(peer.uris.begin(), peer.uris.end(),
+                       [](const std::string& uri) {
+                         return uri.size() > kMaxUriBytes;
+                       });
   }
-  return Allows(peer) ||
-         (std::any_of(peer.dns_names.begin(), peer.dns_names.end(),
-                      [&](const std::string& name) {
-                        return DnsFits(Canonical(name), pattern_);
-                      }));
+  return std::any_of(peer.dns_names.begin(), peer.dns_names.end(),
+                     [&](const std::string& text) {
+                       const std::string name = Canonical(text);
+                       return DnsFits(pattern_, name) ||
+                              DnsFits(name, pattern_);
+                     });
 }
 
 }  // namespace cordon::dtls::internal

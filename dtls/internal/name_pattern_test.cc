@@ -115,6 +115,55 @@ TEST(NamePatternTest, StarsInUrisStopAtSlashesAndDoubleStarsDoNot) {
   }
 }
 
+// A part of the authority, a query or a fragment is no name in the path.
+TEST(NamePatternTest, StarsInAllowedUrisStopAtWhatDividesUris) {
+  const std::vector<Case> cases = {
+      {"uri:spiffe://example.org/ns/*/sa/web",
+       "spiffe://example.org/ns/a?b/sa/web", false},
+      {"uri:spiffe://example.org/ns/*/sa/web",
+       "spiffe://example.org/ns/a#b/sa/web", false},
+      {"uri:spiffe://example.org/*", "spiffe://example.org/web?admin", false},
+      {"uri:spiffe://example.org/*", "spiffe://example.org/web#admin", false},
+      {"uri:spiffe://example.org/*", "spiffe://example.org/?", false},
+      {"uri:spiffe://*/web", "spiffe://evil.net?/web", false},
+      {"uri:spiffe://*.example.org/web", "spiffe://evil.net?.example.org/web",
+       false},
+      {"uri:spiffe://*.example.org/web", "spiffe://evil.net#.example.org/web",
+       false},
+      {"uri:https://example.org*/web", "https://example.org@evil.net/web",
+       false},
+      {"uri:https://*/web", "https://me@evil.net/web", false},
+      // Where the pattern names them, they fit.
+      {"uri:https://*@example.org/*", "https://me@example.org/web", true},
+      {"uri:https://example.org/*?*", "https://example.org/web?a=b", true},
+      {"uri:https://example.org/*#*", "https://example.org/web#a", true},
+      // "**" is what it was.
+      {"uri:https://example.org/**", "https://example.org/a/b?c#d@e", true},
+  };
+  for (const Case& c : cases) {
+    EXPECT_EQ(Pattern(c.pattern).Allows(Uri(c.name)), c.fits)
+        << c.pattern << " " << c.name;
+    // Whoever is denied cannot evade it by them.
+    EXPECT_TRUE(Pattern(c.pattern).Denies(Uri(c.name)))
+        << c.pattern << " " << c.name;
+  }
+}
+
+TEST(NamePatternTest, WhatAStarIsInAnAllowedDnsNameIsALabel) {
+  for (const std::string& label :
+       {std::string("evil/.."), std::string("me@evil"), std::string("a?"),
+        std::string("a b"), std::string("a:1"), std::string("a*"),
+        std::string("a\0b", 3), std::string(64, 'a')}) {
+    const PeerIdentity peer = Dns(label + ".example.com");
+    EXPECT_FALSE(Pattern("*.example.com").Allows(peer)) << label;
+    EXPECT_EQ(Pattern("*.example.com").Denies(peer),
+              label.find('.') == std::string::npos)
+        << label;
+  }
+  EXPECT_TRUE(Pattern("*.example.com").Allows(Dns("*.example.com")));
+  EXPECT_TRUE(Pattern("*.example.com").Allows(Dns("_a-1.example.com")));
+}
+
 TEST(NamePatternTest, EachKindLooksAtItsOwnNames) {
   PeerIdentity peer;
   peer.subject = "CN=a.example.com";

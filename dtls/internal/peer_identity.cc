@@ -20,11 +20,15 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/internal/chain_limits.h"
 #include "cordon/dtls/internal/readable_name.h"
 #include "cordon/net/base/endpoint.h"
 
 namespace cordon::dtls::internal {
 namespace {
+
+// RFC 5280 section 4.1.2.2 allows for 20.
+constexpr size_t kMaxSerialBytes = 64;
 
 std::string Hex(const uint8_t* bytes, size_t size) {
   return absl::BytesToHexString({reinterpret_cast<const char*>(bytes), size});
@@ -66,6 +70,25 @@ bool AddNames(X509* certificate, PeerIdentity* identity) {
     }
   }
   return true;
+}
+
+// Null if it cannot be read, or is beyond a limit.
+bssl::UniquePtr<X509> Parse(CRYPTO_BUFFER* buffer,
+                            const CertificateLimits& limits) {
+  bssl::UniquePtr<STACK_OF(CRYPTO_BUFFER)> alone(sk_CRYPTO_BUFFER_new_null());
+  if (alone == nullptr ||
+      !bssl::PushToStack(alone.get(), bssl::UpRef(buffer)) ||
+      FindExceededLimit(alone.get(), 0, limits).has_value()) {
+    return nullptr;
+  }
+  return bssl::UniquePtr<X509>(X509_parse_from_buffer(buffer));
+}
+
+std::string FingerprintHex(absl::string_view der) {
+  std::array<uint8_t, SHA256_DIGEST_LENGTH> digest;
+  SHA256(reinterpret_cast<const uint8_t*>(der.data()), der.size(),
+         digest.data());
+  return Hex(digest.data(), digest.size());
 }
 
 }  // namespace
@@ -111,7 +134,16 @@ absl::StatusOr<std::string> ParseFingerprint(absl::string_view text) {
   return absl::HexStringToBytes(hex);
 }
 
-PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain, bool* whole) {
+std::string SubjectOf(const CRYPTO_BUFFER* certificate,
+                      const CertificateLimits& limits) {
+  bssl::UniquePtr<X509> parsed =
+      Parse(const_cast<CRYPTO_BUFFER*>(certificate), limits);
+  ERR_clear_error();
+  return parsed == nullptr ? "" : SubjectOf(parsed.get());
+}
+
+PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain, bool* whole,
+                        const CertificateLimits& limits) {
   PeerIdentity identity;
   bool read = true;
   for (size_t i = 0; chain != nullptr && i < sk_CRYPTO_BUFFER_num(chain); ++i) {
@@ -120,7 +152,8 @@ PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain, bool* whole) {
         reinterpret_cast<const char*>(CRYPTO_BUFFER_data(buffer)),
         CRYPTO_BUFFER_len(buffer));
     if (i > 0) continue;
-    bssl::UniquePtr<X509> leaf(X509_parse_from_buffer(buffer));
+    identity.fingerprint = FingerprintHex(identity.chain.back());
+    bssl::UniquePtr<X509> leaf = Parse(buffer, limits);
     if (leaf == nullptr) {
       read = false;
       continue;
@@ -128,9 +161,10 @@ PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain, bool* whole) {
     identity.subject = SubjectOf(leaf.get());
     identity.issuer = ReadableName(X509_get_issuer_name(leaf.get()));
     const ASN1_INTEGER* serial = X509_get0_serialNumber(leaf.get());
+    const auto serial_bytes = static_cast<size_t>(ASN1_STRING_length(serial));
     identity.serial = Hex(ASN1_STRING_get0_data(serial),
-                          static_cast<size_t>(ASN1_STRING_length(serial)));
-    identity.fingerprint = absl::BytesToHexString(FingerprintOf(leaf.get()));
+                          std::min(serial_bytes, kMaxSerialBytes));
+    if (serial_bytes > kMaxSerialBytes) identity.serial += "…";
     identity.spki_fingerprint =
         absl::BytesToHexString(SpkiFingerprintOf(leaf.get()));
     identity.not_before =

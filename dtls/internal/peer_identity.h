@@ -17,9 +17,15 @@ namespace cordon::dtls::internal {
 
 // Who the chain says that the peer is, without `errors`. `*whole`, if it is
 // given, becomes false if something of the peer's own certificate cannot be
-// read, or there is no memory for it.
+// read, or there is no memory for it, or it is beyond one of `limits`: only its
+// fingerprint is known then.
 PeerIdentity IdentityOf(const STACK_OF(CRYPTO_BUFFER) * chain,
-                        bool* whole = nullptr);
+                        bool* whole = nullptr,
+                        const CertificateLimits& limits = {});
+
+// The certificate's subject, for people; what is beyond `limits` is not read.
+std::string SubjectOf(const CRYPTO_BUFFER* certificate,
+                      const CertificateLimits& limits);
 
 // "CN=device1, O=Example".
 std::string SubjectOf(const X509* certificate);

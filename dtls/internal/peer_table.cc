@@ -4,7 +4,7 @@ namespace cordon::dtls::internal {
 
 Session* PeerTable::Peer::FindByRandom(absl::Span<const uint8_t> random) const {
   for (Session* s : {newcomer, session}) {
-    if (s != nullptr && absl::MakeConstSpan(s->hello_random()) == random) {
+    if (s != nullptr && absl::MakeConstSpan(s->begun_by().random) == random) {
       return s;
     }
   }
@@ -17,11 +17,14 @@ PeerTable::Peer* PeerTable::Find(const net::Path& path) {
 }
 
 void PeerTable::Add(Session& session) {
-  Peer& peer = peers_[KeyOf(session.path())];
+  const auto [at, is_new] = peers_.try_emplace(KeyOf(session.path()));
+  Peer& peer = at->second;
   (peer.session == nullptr ? peer.session : peer.newcomer) = &session;
+  if (is_new && watcher_ != nullptr) watcher_->OnPeerAdded(session.path());
 }
 
 Session* PeerTable::Establish(Session& session) {
+  if (watcher_ != nullptr) watcher_->OnPeerEstablished(session.path());
   Peer* const peer = Find(session.path());
   if (peer == nullptr || peer->newcomer != &session) return nullptr;
   peer->newcomer = nullptr;
@@ -36,7 +39,9 @@ void PeerTable::Remove(Session& session) {
     peer.newcomer = nullptr;
   } else if (peer.session == &session) {
     peer.session = std::exchange(peer.newcomer, nullptr);
-    if (peer.session == nullptr) peers_.erase(found);
+    if (peer.session != nullptr) return;
+    peers_.erase(found);
+    if (watcher_ != nullptr) watcher_->OnPeerGone(session.path());
   }
 }
 

@@ -16,7 +16,21 @@ namespace cordon::dtls::internal {
 // Owns no session. For the reactor's thread.
 class PeerTable {
  public:
-  // Who is at an address. Valid until a session is added or removed.
+  // Hears which peers have sessions.
+  class Watcher {
+   public:
+    // The first session of a peer has come, and the last has gone.
+    virtual void OnPeerAdded(const net::Path& path) = 0;
+    virtual void OnPeerGone(const net::Path& path) = 0;
+    // A session of it has been established.
+    virtual void OnPeerEstablished(const net::Path& path) = 0;
+
+   protected:
+    ~Watcher() = default;
+  };
+
+  // Who is at an address: one who has a session, one who handshakes, or both.
+  // Valid until a session is added or removed.
   struct Peer {
     Session* session = nullptr;
     // Has begun a new handshake, and replaces `session` when it has completed.
@@ -25,6 +39,9 @@ class PeerTable {
     // That which began with this hello, or null.
     Session* FindByRandom(absl::Span<const uint8_t> random) const;
   };
+
+  // `watcher` outlives it; may be null.
+  explicit PeerTable(Watcher* watcher = nullptr) : watcher_(watcher) {}
 
   // Null if there is none.
   Peer* Find(const net::Path& path);
@@ -51,6 +68,7 @@ class PeerTable {
     return {path.peer, path.local.address};
   }
 
+  Watcher* const watcher_;
   absl::flat_hash_map<Key, Peer> peers_;
 };
 

@@ -15,11 +15,14 @@
 #include <algorithm>
 #include <array>
 #include <ctime>
+#include <memory>
+#include <optional>
 #include <utility>
 
 #include "absl/status/status.h"
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "cordon/dtls/internal/chain_limits.h"
 #include "cordon/dtls/internal/peer_identity.h"
 #include "cordon/net/base/endpoint.h"
 
@@ -104,52 +107,138 @@ VerificationErrorCode CodeOf(int error) {
   }
 }
 
-std::string DerOf(X509* certificate) {
-  uint8_t* der = nullptr;
-  const int size = i2d_X509(certificate, &der);
-  if (size < 0) return "";
-  std::string text(reinterpret_cast<char*>(der), static_cast<size_t>(size));
-  OPENSSL_free(der);
-  return text;
-}
+}  // namespace
 
-VerificationError MakeError(VerificationErrorCode code, int depth,
-                            X509* certificate, absl::string_view why) {
-  VerificationError error;
-  error.code = code;
-  error.depth = depth;
-  if (certificate != nullptr) {
-    error.subject = SubjectOf(certificate);
-    error.certificate = DerOf(certificate);
+class PeerVerifier::Findings {
+ public:
+  // `sent` are the peer's certificates, of which `decoded` were made.
+  Findings(const STACK_OF(CRYPTO_BUFFER) * sent, const STACK_OF(X509) * decoded,
+           const CertificateLimits& limits)
+      : sent_(sent), decoded_(decoded), limits_(limits) {}
+
+  void Add(VerificationErrorCode code, int depth, X509* certificate,
+           absl::string_view why) {
+    if (IsNew(code, depth)) {
+      AddNew(code, depth, SubjectOf(certificate), DerOf(certificate), why);
+    }
   }
-  error.message = absl::StrCat(VerificationErrorName(code), ": certificate ",
-                               depth, " (", error.subject, "): ", why);
-  return error;
-}
-
-void AddError(std::vector<VerificationError>* errors,
-              VerificationErrorCode code, int depth, X509* certificate,
-              absl::string_view why) {
-  for (const VerificationError& known : *errors) {
-    if (known.code == code && known.depth == depth) return;
+  // Of a certificate that was not decoded.
+  void AddUnread(VerificationErrorCode code, size_t depth,
+                 absl::string_view why) {
+    AddNew(code, static_cast<int>(depth), "", SentDer(depth), why);
   }
-  errors->push_back(MakeError(code, depth, certificate, why));
-}
 
-// What X509_verify_cert reports, one call an error. Everything is reported, and
-// verification goes on.
-int Collect(int ok, X509_STORE_CTX* context) {
+  bool Has(VerificationErrorCode code) const {
+    return std::any_of(
+        errors_.begin(), errors_.end(),
+        [code](const VerificationError& error) { return error.code == code; });
+  }
+
+  // What X509_verify_cert reports. False: it is not worth going on.
+  bool OnReport(X509_STORE_CTX* context) {
+    const int error = X509_STORE_CTX_get_error(context);
+    const int depth = std::max(X509_STORE_CTX_get_error_depth(context), 0);
+    // The lists of the authorities' issuers may be missing.
+    if (error == X509_V_ERR_UNABLE_TO_GET_CRL && depth > 0) return true;
+    const VerificationErrorCode code = CodeOf(error);
+    X509* const current = X509_STORE_CTX_get_current_cert(context);
+    Add(code, depth, current == nullptr ? sk_X509_value(decoded_, 0) : current,
+        X509_verify_cert_error_string(error));
+    if (!LeavesPeerUnknown(code)) return true;
+    // Of those that are still to come: each certificate below the one in
+    // question has a signature.
+    if (static_cast<size_t>(depth) <= limits_.max_unanchored_signatures) {
+      return true;
+    }
+    stopped_ = true;
+    Add(VerificationErrorCode::kUnableToVerifyFirst, 0,
+        sk_X509_value(decoded_, 0),
+        absl::StrCat("its signature was not checked, because that of "
+                     "certificate ",
+                     depth, " cannot be trusted"));
+    return false;
+  }
+  bool stopped() const { return stopped_; }
+
+  std::vector<VerificationError> Take() { return std::move(errors_); }
+
+ private:
+  // False: it has been told already, or there is no room for it.
+  bool IsNew(VerificationErrorCode code, int depth) {
+    for (const VerificationError& known : errors_) {
+      if (known.code == code && known.depth == depth) return false;
+    }
+    if (errors_.size() < kMaxVerificationErrors) return true;
+    // Who ignores those that are told does not ignore this one.
+    errors_.pop_back();
+    AddNew(VerificationErrorCode::kLimitExceeded, 0, "", SentDer(0),
+           absl::StrCat("there are more errors than ",
+                        kMaxVerificationErrors - 1, ", which are not told"));
+    return false;
+  }
+  void AddNew(VerificationErrorCode code, int depth, std::string subject,
+              SharedBytes certificate, absl::string_view why) {
+    VerificationError error;
+    error.code = code;
+    error.depth = depth;
+    error.message = absl::StrCat(VerificationErrorName(code), ": certificate ",
+                                 depth, subject.empty() ? "" : " (", subject,
+                                 subject.empty() ? "" : ")", ": ", why);
+    error.subject = std::move(subject);
+    error.certificate = std::move(certificate);
+    errors_.push_back(std::move(error));
+  }
+
+  // The one that the session has, too.
+  SharedBytes SentDer(size_t depth) const {
+    if (depth >= sk_CRYPTO_BUFFER_num(sent_)) return {};
+    std::shared_ptr<CRYPTO_BUFFER> buffer(
+        bssl::UpRef(sk_CRYPTO_BUFFER_value(sent_, depth)).release(),
+        CRYPTO_BUFFER_free);
+    const absl::string_view bytes(
+        reinterpret_cast<const char*>(CRYPTO_BUFFER_data(buffer.get())),
+        CRYPTO_BUFFER_len(buffer.get()));
+    return {std::move(buffer), bytes};
+  }
+  // Shared by all errors of the certificate.
+  SharedBytes DerOf(X509* certificate) {
+    for (const auto& [known, der] : ders_) {
+      if (known == certificate) return der;
+    }
+    ders_.emplace_back(certificate, NewDerOf(certificate));
+    return ders_.back().second;
+  }
+  SharedBytes NewDerOf(X509* certificate) const {
+    for (size_t i = 0; i < sk_X509_num(decoded_); ++i) {
+      if (sk_X509_value(decoded_, i) == certificate) return SentDer(i);
+    }
+    uint8_t* der = nullptr;
+    const int size = i2d_X509(certificate, &der);
+    if (size < 0) return {};
+    std::string text(reinterpret_cast<char*>(der), static_cast<size_t>(size));
+    OPENSSL_free(der);
+    return SharedBytes(std::move(text));
+  }
+
+  const STACK_OF(CRYPTO_BUFFER) * const sent_;
+  const STACK_OF(X509) * const decoded_;
+  const CertificateLimits& limits_;
+  std::vector<VerificationError> errors_;
+  std::vector<std::pair<const X509*, SharedBytes>> ders_;
+  bool stopped_ = false;
+};
+
+// Called by X509_verify_cert: for each error, and for each certificate that has
+// none.
+int PeerVerifier::Collect(int ok, X509_STORE_CTX* context) {
   if (ok == 1) return 1;
-  const int error = X509_STORE_CTX_get_error(context);
-  const int depth = X509_STORE_CTX_get_error_depth(context);
-  // The lists of the authorities' issuers may be missing.
-  if (error == X509_V_ERR_UNABLE_TO_GET_CRL && depth > 0) return 1;
-  AddError(static_cast<std::vector<VerificationError>*>(
-               X509_STORE_CTX_get_ex_data(context, 0)),
-           CodeOf(error), depth, X509_STORE_CTX_get_current_cert(context),
-           X509_verify_cert_error_string(error));
-  return 1;
+  return static_cast<Findings*>(X509_STORE_CTX_get_ex_data(context, 0))
+                 ->OnReport(context)
+             ? 1
+             : 0;
 }
+
+namespace {
 
 bool KeyIsWeak(X509* certificate) {
   bssl::UniquePtr<EVP_PKEY> key(X509_get_pubkey(certificate));
@@ -177,43 +266,6 @@ bool SignatureIsWeak(const X509* certificate) {
 bool IsSelfIssued(X509* certificate) {
   return X509_NAME_cmp(X509_get_subject_name(certificate),
                        X509_get_issuer_name(certificate)) == 0;
-}
-
-// Weak or blocked certificates and too many of them, in the chain as it was
-// built, from the peer's own to the trusted one.
-void JudgeChain(const STACK_OF(X509) * chain, int max_depth,
-                const absl::flat_hash_set<std::string>& blocked,
-                std::vector<VerificationError>* errors) {
-  const int size = static_cast<int>(sk_X509_num(chain));
-  for (int i = 0; i < size; ++i) {
-    X509* certificate = sk_X509_value(chain, static_cast<size_t>(i));
-    if (KeyIsWeak(certificate)) {
-      AddError(
-          errors, VerificationErrorCode::kWeakKey, i, certificate,
-          absl::StrCat("its RSA key has fewer than ", kMinRsaBits, " bits"));
-    }
-    // Nobody relies on what an anchor says of itself.
-    const bool anchor = i == size - 1 && (i > 0 || IsSelfIssued(certificate));
-    if (!anchor && SignatureIsWeak(certificate)) {
-      AddError(errors, VerificationErrorCode::kWeakSignature, i, certificate,
-               "it is signed with MD5 or SHA-1");
-    }
-    if (blocked.empty()) continue;
-    // Empty if there is no memory for it.
-    const std::string fingerprint = FingerprintOf(certificate);
-    if (fingerprint.empty() || blocked.contains(fingerprint)) {
-      AddError(errors, VerificationErrorCode::kBlocked, i, certificate,
-               "it is on the block list");
-    }
-  }
-  // The peer's own and the anchor do not count.
-  if (size - 2 > max_depth) {
-    AddError(errors, VerificationErrorCode::kPathTooLong, max_depth + 1,
-             sk_X509_value(chain, static_cast<size_t>(max_depth) + 1),
-             absl::StrCat("there are ", size - 2,
-                          " authorities below the trusted one; at most ",
-                          max_depth, " are allowed"));
-  }
 }
 
 absl::Status OutOfMemory() {
@@ -308,13 +360,11 @@ absl::StatusOr<PeerVerifier> PeerVerifier::Create(
     Peer peer) {
   PeerVerifier verifier(peer);
   verifier.common_name_fallback_ = options.common_name_fallback;
-  for (const std::string& text : options.blocked) {
-    absl::StatusOr<std::string> fingerprint = ParseFingerprint(text);
-    if (!fingerprint.ok()) {
-      return absl::InvalidArgumentError(absl::StrCat(
-          "verification.blocked: ", fingerprint.status().message()));
+  for (const std::string& entry : options.blocked) {
+    if (absl::Status status = verifier.blocked_.Add(entry); !status.ok()) {
+      return absl::InvalidArgumentError(
+          absl::StrCat("verification.blocked: ", status.message()));
     }
-    verifier.blocked_.insert(*std::move(fingerprint));
   }
   verifier.store_.reset(X509_STORE_new());
   if (verifier.store_ == nullptr) return OutOfMemory();
@@ -348,16 +398,16 @@ absl::StatusOr<PeerVerifier> PeerVerifier::Create(
   }
   // A trusted certificate need not be a root, nor an authority: pinning a
   // peer's own certificate works.
-  unsigned long flags = X509_V_FLAG_PARTIAL_CHAIN;
+  constexpr unsigned long kFlags = X509_V_FLAG_PARTIAL_CHAIN;
   if (!anchors.crl_pem.empty()) {
     if (absl::Status status = AddCrls(anchors.crl_pem, verifier.store_.get());
         !status.ok()) {
       return status;
     }
-    flags |= X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL;
+    verifier.has_crls_ = true;
   }
   if (X509_VERIFY_PARAM_set_flags(X509_STORE_get0_param(verifier.store_.get()),
-                                  flags) != 1) {
+                                  kFlags) != 1) {
     return OutOfMemory();
   }
   // What they say is read now: whether they are good for anything is decided
@@ -393,61 +443,140 @@ bool PeerVerifier::NameMatches(X509* certificate,
                          nullptr) == 1;
 }
 
+bssl::UniquePtr<X509_STORE_CTX> PeerVerifier::Build(STACK_OF(X509) *
+                                                        certificates,
+                                                    const Demands& demands,
+                                                    bool with_crls,
+                                                    Findings* findings) const {
+  X509* leaf = sk_X509_value(certificates, 0);
+  bssl::UniquePtr<X509_STORE_CTX> context(X509_STORE_CTX_new());
+  if (context == nullptr ||
+      X509_STORE_CTX_init(context.get(), store_.get(), leaf, certificates) !=
+          1 ||
+      X509_STORE_CTX_set_default(context.get(), peer_ == Peer::kServer
+                                                    ? "ssl_server"
+                                                    : "ssl_client") != 1 ||
+      X509_STORE_CTX_set_ex_data(context.get(), 0, findings) != 1) {
+    ERR_clear_error();
+    findings->Add(VerificationErrorCode::kUnspecified, 0, leaf,
+                  "it cannot be verified");
+    return nullptr;
+  }
+  if (with_crls) {
+    X509_STORE_CTX_set_flags(context.get(),
+                             X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+  }
+  X509_STORE_CTX_set_verify_cb(context.get(), Collect);
+  X509_STORE_CTX_set_time(context.get(), 0, absl::ToTimeT(demands.now));
+  if (X509_verify_cert(context.get()) != 1 && !findings->stopped()) {
+    // It may have been given up, for want of memory for example, before it came
+    // to worse than what it has reported.
+    const int last = X509_STORE_CTX_get_error(context.get());
+    if (!findings->Has(CodeOf(last))) {
+      findings->Add(VerificationErrorCode::kUnspecified, 0, leaf,
+                    X509_verify_cert_error_string(last));
+    }
+  }
+  return context;
+}
+
+// Weak or blocked certificates and too many of them, in the chain as it was
+// built, from the peer's own to the trusted one.
+void PeerVerifier::JudgeBuilt(const STACK_OF(X509) * chain, int max_depth,
+                              Findings* findings) const {
+  const int size = static_cast<int>(sk_X509_num(chain));
+  for (int i = 0; i < size; ++i) {
+    X509* certificate = sk_X509_value(chain, static_cast<size_t>(i));
+    if (KeyIsWeak(certificate)) {
+      findings->Add(
+          VerificationErrorCode::kWeakKey, i, certificate,
+          absl::StrCat("its RSA key has fewer than ", kMinRsaBits, " bits"));
+    }
+    // Nobody relies on what an anchor says of itself.
+    const bool anchor = i == size - 1 && (i > 0 || IsSelfIssued(certificate));
+    if (!anchor && SignatureIsWeak(certificate)) {
+      findings->Add(VerificationErrorCode::kWeakSignature, i, certificate,
+                    "it is signed with MD5 or SHA-1");
+    }
+    if (!blocked_.empty() && blocked_.Blocks(certificate)) {
+      findings->Add(VerificationErrorCode::kBlocked, i, certificate,
+                    "it is on the block list");
+    }
+  }
+  // The peer's own and the anchor do not count.
+  if (size - 2 > max_depth) {
+    findings->Add(VerificationErrorCode::kPathTooLong, max_depth + 1,
+                  sk_X509_value(chain, static_cast<size_t>(max_depth) + 1),
+                  absl::StrCat("there are ", size - 2,
+                               " authorities below the trusted one; at most ",
+                               max_depth, " are allowed"));
+  }
+}
+
 std::vector<VerificationError> PeerVerifier::Verify(
     const STACK_OF(CRYPTO_BUFFER) * chain, const Demands& demands) const {
-  std::vector<VerificationError> errors;
+  const size_t sent = chain == nullptr ? 0 : sk_CRYPTO_BUFFER_num(chain);
+  if (sent == 0) return {NoCertificateError()};
   bssl::UniquePtr<STACK_OF(X509)> certificates(sk_X509_new_null());
-  for (size_t i = 0; chain != nullptr && i < sk_CRYPTO_BUFFER_num(chain); ++i) {
+  Findings findings(chain, certificates.get(), demands.limits);
+  const std::optional<ExceededLimit> exceeded =
+      FindExceededLimit(chain, demands.max_chain_depth, demands.limits);
+  if (exceeded.has_value()) {
+    if (exceeded->name.empty()) {
+      findings.AddUnread(VerificationErrorCode::kUnspecified, exceeded->depth,
+                         "it cannot be read");
+    } else {
+      findings.AddUnread(VerificationErrorCode::kLimitExceeded, exceeded->depth,
+                         absl::StrCat(exceeded->name, " is ", exceeded->allowed,
+                                      ", and it comes to ", exceeded->found));
+    }
+    return findings.Take();
+  }
+  const size_t looked_at =
+      std::min(sent, MaxCertificates(demands.max_chain_depth));
+  for (size_t i = 0; i < looked_at; ++i) {
     bssl::UniquePtr<X509> certificate(
         X509_parse_from_buffer(sk_CRYPTO_BUFFER_value(chain, i)));
     // Were one missing another would be taken for the peer's own.
     if (certificates == nullptr || certificate == nullptr ||
         !bssl::PushToStack(certificates.get(), std::move(certificate))) {
       ERR_clear_error();
-      AddError(&errors, VerificationErrorCode::kUnspecified,
-               static_cast<int>(i), nullptr, "it cannot be read");
-      return errors;
+      findings.AddUnread(VerificationErrorCode::kUnspecified, i,
+                         "it cannot be read");
+      return findings.Take();
     }
   }
-  if (sk_X509_num(certificates.get()) == 0) return {NoCertificateError()};
 
   X509* leaf = sk_X509_value(certificates.get(), 0);
-  bssl::UniquePtr<X509_STORE_CTX> context(X509_STORE_CTX_new());
-  if (context == nullptr ||
-      X509_STORE_CTX_init(context.get(), store_.get(), leaf,
-                          certificates.get()) != 1 ||
-      X509_STORE_CTX_set_default(context.get(), peer_ == Peer::kServer
-                                                    ? "ssl_server"
-                                                    : "ssl_client") != 1 ||
-      X509_STORE_CTX_set_ex_data(context.get(), 0, &errors) != 1) {
-    ERR_clear_error();
-    AddError(&errors, VerificationErrorCode::kUnspecified, 0, leaf,
-             "it cannot be verified");
-    return errors;
+  // Revocation lists come before signatures in X509_verify_cert, but a list is
+  // hashed whole for each certificate that names its issuer: so strangers are
+  // turned away first.
+  bssl::UniquePtr<X509_STORE_CTX> context =
+      Build(certificates.get(), demands, /*with_crls=*/false, &findings);
+  if (context != nullptr && has_crls_ && !findings.stopped()) {
+    context = Build(certificates.get(), demands, /*with_crls=*/true, &findings);
   }
-  X509_STORE_CTX_set_verify_cb(context.get(), Collect);
-  X509_STORE_CTX_set_time(context.get(), 0, absl::ToTimeT(demands.now));
-  if (X509_verify_cert(context.get()) != 1) {
-    // It may have been given up, for want of memory for example, before it came
-    // to worse than what it has reported.
-    const int last = X509_STORE_CTX_get_error(context.get());
-    if (std::none_of(errors.begin(), errors.end(),
-                     [last](const VerificationError& error) {
-                       return error.code == CodeOf(last);
-                     })) {
-      AddError(&errors, VerificationErrorCode::kUnspecified, 0, leaf,
-               X509_verify_cert_error_string(last));
-    }
-  }
+  if (context == nullptr) return findings.Take();
   const STACK_OF(X509)* built = X509_STORE_CTX_get0_chain(context.get());
-  JudgeChain(built == nullptr ? certificates.get() : built,
-             demands.max_chain_depth, blocked_, &errors);
+  JudgeBuilt(built == nullptr ? certificates.get() : built,
+             demands.max_chain_depth, &findings);
+  if (sent > looked_at &&
+      (findings.Has(VerificationErrorCode::kUnableToGetIssuer) ||
+       findings.Has(VerificationErrorCode::kUnableToGetLocalIssuer))) {
+    findings.Add(VerificationErrorCode::kPathTooLong,
+                 static_cast<int>(looked_at) - 1,
+                 sk_X509_value(certificates.get(), looked_at - 1),
+                 absl::StrCat("there are ", sent,
+                              " certificates, of which with max_chain_depth ",
+                              demands.max_chain_depth, " only the first ",
+                              looked_at, " are looked at"));
+  }
   if (!demands.name.empty() && !NameMatches(leaf, demands.name)) {
-    AddError(&errors, VerificationErrorCode::kHostNameMismatch, 0, leaf,
-             absl::StrCat("it is not for \"", demands.name, "\""));
+    findings.Add(VerificationErrorCode::kHostNameMismatch, 0, leaf,
+                 absl::StrCat("it is not for \"", demands.name, "\""));
   }
   ERR_clear_error();
-  return errors;
+  return findings.Take();
 }
 
 uint8_t AlertFor(const VerificationError& error) {
@@ -477,6 +606,7 @@ uint8_t AlertFor(const VerificationError& error) {
     case VerificationErrorCode::kPskNotAllowed:
       return SSL_AD_UNKNOWN_PSK_IDENTITY;
     case VerificationErrorCode::kUnspecified:
+    case VerificationErrorCode::kLimitExceeded:
     case VerificationErrorCode::kUnableToDecryptSignature:
     case VerificationErrorCode::kUnableToDecodeIssuerKey:
     case VerificationErrorCode::kSignatureInvalid:

@@ -11,12 +11,12 @@
 #include <string>
 #include <vector>
 
-#include "absl/container/flat_hash_set.h"
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/credentials.h"
 #include "cordon/dtls/error.h"
+#include "cordon/dtls/internal/block_list.h"
 #include "cordon/dtls/options.h"
 #include "cordon/dtls/verification.h"
 
@@ -34,6 +34,7 @@ class PeerVerifier {
     absl::string_view name = {};
     int max_chain_depth = 10;
     absl::Time now = absl::InfinitePast();
+    CertificateLimits limits = {};
   };
 
   // kInvalidArgument: an anchor or a list cannot be read.
@@ -41,8 +42,9 @@ class PeerVerifier {
                                              const VerificationOptions& options,
                                              Peer peer);
 
-  // All errors of `chain`, the peer's own certificate first; none if it is
-  // good.
+  // The errors of `chain`, the peer's own certificate first, at most
+  // `kMaxVerificationErrors`; none if it is good. What cannot become good any
+  // more is not judged to the end, see `CertificateLimits`.
   std::vector<VerificationError> Verify(const STACK_OF(CRYPTO_BUFFER) * chain,
                                         const Demands& demands) const;
 
@@ -50,15 +52,27 @@ class PeerVerifier {
   const std::vector<std::string>& anchor_names() const { return anchor_names_; }
 
  private:
+  // What is found while a chain is judged.
+  class Findings;
+
   explicit PeerVerifier(Peer peer) : peer_(peer) {}
 
+  static int Collect(int ok, X509_STORE_CTX* context);
+  // Looks for a path to an anchor, and judges it. Null if there is no memory.
+  bssl::UniquePtr<X509_STORE_CTX> Build(STACK_OF(X509) * certificates,
+                                        const Demands& demands, bool with_crls,
+                                        Findings* findings) const;
+  // Weak or blocked certificates and too many of them, in the chain as it was
+  // built, from the peer's own to the trusted one.
+  void JudgeBuilt(const STACK_OF(X509) * chain, int max_depth,
+                  Findings* findings) const;
   bool NameMatches(X509* certificate, absl::string_view name) const;
 
   Peer peer_;
   bool common_name_fallback_ = false;
+  bool has_crls_ = false;
   bssl::UniquePtr<X509_STORE> store_;
-  // SHA-256 fingerprints, binary.
-  absl::flat_hash_set<std::string> blocked_;
+  BlockList blocked_;
   std::vector<std::string> anchor_names_;
 };
 

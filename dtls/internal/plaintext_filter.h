@@ -51,6 +51,9 @@ class PlaintextFilter {
   bool FirstAnswer(const AwaitedMessage& awaited, HandshakeMessage* message,
                    uint64_t* record);
 
+  // Drops all that is kept but the answers to a client's first hello.
+  void ForgetMessages() { messages_.Clear(); }
+
   // Records for BoringSSL, numbered anew: a forged number must not move its
   // window. A message that is long takes several, each with one fragment.
   std::vector<std::vector<uint8_t>> Wrap(const HandshakeMessage& message);

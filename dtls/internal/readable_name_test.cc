@@ -5,7 +5,9 @@
 
 #include <string>
 
+#include "absl/strings/match.h"
 #include "absl/strings/string_view.h"
+#include "cordon/net/base/printable.h"
 #include "gtest/gtest.h"
 
 namespace cordon::dtls::internal {
@@ -28,20 +30,32 @@ TEST(ReadableNameTest, LettersOfAllLanguagesStayAsTheyAre) {
 }
 
 TEST(ReadableNameTest, NothingReachesATerminalThatItWouldObey) {
-  EXPECT_EQ(CommonName("a\x1b[31mb\nc"), "CN=a\\1B[31mb\\0Ac");
-  // The same in one character, and one that turns what follows around.
+  EXPECT_EQ(CommonName("a\x1b[31mb\nc\x7f"), "CN=a\\x1b[31mb\\nc\\x7f");
+  // The same in one character, and those that turn what follows around.
   EXPECT_EQ(CommonName("a\xc2\x9b"
                        "31mb"),
-            "CN=a\\C2\\9B31mb");
-  EXPECT_EQ(CommonName("a\xe2\x80\xae"
-                       "b\xe2\x81\xa6"),
-            "CN=a\\E2\\80\\AEb\\E2\\81\\A6");
+            "CN=a\\u{9b}31mb");
+  EXPECT_EQ(CommonName("a\u202eb\u2066\u061c\u200b"),
+            "CN=a\\u{202e}b\\u{2066}\\u{61c}\\u{200b}");
 }
 
-TEST(ReadableNameTest, ATextMayEndInTheMiddleOfACharacter) {
-  EXPECT_EQ(EscapeControls("a\xc2"), "a\xc2");
-  EXPECT_EQ(EscapeControls("a\xe2\x80"), "a\xe2\x80");
-  EXPECT_EQ(EscapeControls(""), "");
+TEST(ReadableNameTest, NoTwoNamesLookTheSame) {
+  EXPECT_EQ(CommonName("a\\nb"), "CN=a\\\\nb");
+  EXPECT_EQ(CommonName("a, O=b"), "CN=\"a, O=b\"");
+}
+
+TEST(ReadableNameTest, ALongNameIsCut) {
+  bssl::UniquePtr<X509_NAME> name(X509_NAME_new());
+  for (int i = 0; i < 1000; ++i) {
+    ASSERT_EQ(X509_NAME_add_entry_by_txt(
+                  name.get(), "OU", MBSTRING_ASC,
+                  reinterpret_cast<const uint8_t*>("department"), -1, -1, 0),
+              1);
+  }
+  const std::string readable = ReadableName(name.get());
+  EXPECT_LE(readable.size(), net::kMaxNameBytes);
+  EXPECT_TRUE(absl::StartsWith(readable, "OU=department, OU=department, "));
+  EXPECT_TRUE(absl::EndsWith(readable, "\u2026"));
 }
 
 }  // namespace

@@ -1,12 +1,16 @@
 #include "cordon/dtls/internal/session.h"
 
+#include <openssl/ssl.h>
+
 #include <algorithm>
 #include <atomic>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "absl/time/clock.h"
+#include "cordon/dtls/error.h"
+#include "cordon/dtls/internal/context_state.h"
 #include "cordon/dtls/internal/session_bounds.h"
+#include "cordon/dtls/moment.h"
 
 namespace cordon::dtls::internal {
 namespace {
@@ -20,7 +24,17 @@ uint64_t NextId() {
   return last.fetch_add(1, std::memory_order_relaxed) + 1;
 }
 
+absl::Status Destroyed() {
+  return absl::FailedPreconditionError("the connection was destroyed");
+}
+
 }  // namespace
+
+bool BegunBy::IsNewerThan(const BegunBy& other) const {
+  if (made != other.made) return made > other.made;
+  return made == absl::InfinitePast() && random != other.random &&
+         random != other.replaced_random;
+}
 
 Session::Session(net::Reactor& reactor, std::shared_ptr<SessionOwner> owner,
                  const net::Path& path, std::unique_ptr<Engine> engine)
@@ -36,11 +50,12 @@ Session::Session(net::Reactor& reactor, std::shared_ptr<SessionOwner> owner,
 
 Session::~Session() {
   hooks_.reset();
+  old_hooks_.reset();
   if (engine_->state() == EngineState::kHandshaking ||
       engine_->state() == EngineState::kVerificationFailed ||
       engine_->state() == EngineState::kConnected ||
       engine_->state() == EngineState::kPeerClosed) {
-    engine_->Close(reactor_.Now(), *this);
+    engine_->Close(reactor_.ReadClock(), *this);
     Update();
   }
   owner_->OnSessionGone(*this);
@@ -73,12 +88,16 @@ void Session::ClearQueue() {
 }
 
 void Session::OnTimer() {
-  engine_->OnTimeout(reactor_.Now(), *this);
+  engine_->OnTimeout(reactor_.ReadClock(), *this);
   Update();
 }
 
 void Session::OnDatagram(absl::Span<uint8_t> datagram) {
-  last_activity_ = reactor_.Now();
+  // What a handshake answers is repeated after a while that counts from now:
+  // others of the same turn may have taken long. In an established session it
+  // is the receipt that counts, and the clock is not read for each datagram.
+  last_activity_ = std::max(last_activity_,
+                            half_open_ ? reactor_.ReadClock() : reactor_.Now());
   if (engine_->state() == EngineState::kNotStarted) {
     if (early_.size() < kMaxEarlyDatagrams &&
         early_bytes_ + datagram.size() <= kMaxEarlyDatagramBytes) {
@@ -88,7 +107,7 @@ void Session::OnDatagram(absl::Span<uint8_t> datagram) {
   }
   // Of the session before.
   if (awaits_hello_) return;
-  engine_->Receive(datagram, reactor_.Now(), *this);
+  engine_->Receive(datagram, last_activity_, *this);
   Update();
 }
 
@@ -109,25 +128,30 @@ net::RingQueue<net::PooledBytes> Session::TakeEarly() {
   return std::exchange(early_, {});
 }
 
-void Session::set_hello_random(absl::Span<const uint8_t> random) {
-  std::copy_n(random.begin(), std::min(random.size(), hello_random_.size()),
-              hello_random_.begin());
-}
-
-void Session::BeginWith(absl::Span<const uint8_t> random,
+void Session::BeginWith(const BegunBy& hello,
                         std::optional<uint64_t> verified_hello,
                         absl::Span<uint8_t> datagram) {
   awaits_hello_ = false;
-  set_hello_random(random);
+  begun_by_ = hello;
   if (verified_hello.has_value()) engine_->ExpectVerifiedHello(*verified_hello);
   OnDatagram(datagram);
 }
 
 void Session::Supersede() {
+  absl::Status why = absl::UnavailableError(
+      half_open_ ? "the peer has begun a new handshake instead"
+                 : "the peer has begun a new session instead");
+  SetErrorDetail(&why, {.limit = "superseded"});
+  EndWith(std::move(why));
+}
+
+void Session::EndWith(absl::Status status) {
   over_ = true;
   TakeEarly();
-  engine_->Abort(
-      absl::UnavailableError("the peer has begun a new session instead"));
+  if (engine_->state() != EngineState::kFailed &&
+      engine_->state() != EngineState::kClosed) {
+    engine_->Abort(std::move(status));
+  }
   Update();
 }
 
@@ -137,7 +161,7 @@ void Session::Terminate(const absl::Status& status, uint8_t alert) {
   if (engine_->state() == EngineState::kNotStarted) {
     engine_->Abort(status);
   } else {
-    engine_->Terminate(status, alert, reactor_.Now(), *this);
+    engine_->Terminate(status, alert, reactor_.ReadClock(), *this);
   }
   Update();
 }
@@ -149,11 +173,11 @@ void Session::Describe(SessionSnapshot& snapshot) const {
   snapshot.state = engine_->state();
   snapshot.info = engine_->negotiated();
   snapshot.chain = engine_->peer_chain();
+  snapshot.limits = engine_->context().state()->certificate_limits();
   snapshot.errors = engine_->verification_errors();
-  // The reactor's clock does not follow the machine's.
-  const absl::Duration ahead = absl::Now() - reactor_.Now();
-  snapshot.opened = opened_ + ahead;
-  snapshot.last_activity = last_activity_ + ahead;
+  const Moment now = engine_->context().state()->MomentOf(reactor_.Now());
+  snapshot.opened = now.WallTimeOf(opened_);
+  snapshot.last_activity = now.WallTimeOf(last_activity_);
   snapshot.statistics = engine_->statistics();
   snapshot.error = engine_->error();
 }
@@ -175,19 +199,34 @@ void Session::OnRefused(const absl::Status& status) {
   Update();
 }
 
+bool Session::CountPeer() {
+  const size_t bytes = engine_->peer_bytes();
+  const bool fits =
+      bytes <= peer_bytes_ || memory_.HasRoomFor(bytes - peer_bytes_);
+  memory_.Remove(peer_bytes_);
+  peer_bytes_ = bytes;
+  memory_.Add(peer_bytes_);
+  return fits;
+}
+
 void Session::Update() {
+  // Later nothing is added to it. What makes no room ends by itself.
+  if ((handshaking_ || engine_->state() != seen_) && !CountPeer() && !over_) {
+    memory_.CountRefusal();
+    absl::Status status = absl::ResourceExhaustedError(
+        absl::StrCat("there is no memory left for the ", peer_bytes_,
+                     " bytes that the peer's certificates take"));
+    SetErrorDetail(&status, {.limit = "max_session_memory"});
+    Terminate(status, SSL_AD_INTERNAL_ERROR);
+    return;
+  }
   const absl::Time deadline = engine_->NextDeadline();
   if (deadline == absl::InfiniteFuture()) {
     reactor_.executor().timers().Cancel(*this);
   } else if (!armed() || deadline != Timer::deadline()) {
     reactor_.executor().timers().Arm(*this, deadline);
   }
-  if (!asked_ &&
-      (engine_->verdict_wanted() || engine_->wanted_psk().has_value())) {
-    asked_ = true;
-    hooks_ = std::make_unique<net::TaskScope>(reactor_.executor());
-    hooks_->Spawn(engine_->verdict_wanted() ? Judge() : LookUpPsk());
-  }
+  if (engine_->question() != asked_) Ask();
   const EngineState state = engine_->state();
   if (state == seen_) return;
   const EngineState before = std::exchange(seen_, state);
@@ -212,6 +251,7 @@ void Session::Update() {
   owner_->OnStateChanged(*this);
   handshakers_.WakeAll();
   receivers_.WakeAll();
+  senders_.WakeAll();
 }
 
 void Session::SetHalfOpen(bool half_open) {
@@ -220,22 +260,37 @@ void Session::SetHalfOpen(bool half_open) {
   owner_->OnHalfOpenChanged(*this);
 }
 
-net::Task<void> Session::Judge() {
+void Session::Ask() {
+  asked_ = engine_->question();
+  if (!engine_->verdict_wanted() && !engine_->wanted_psk().has_value()) return;
+  if (hooks_ != nullptr) hooks_->RequestStop();
+  old_hooks_ = std::exchange(
+      hooks_, std::make_unique<net::TaskScope>(reactor_.executor()));
+  hooks_->Spawn(engine_->verdict_wanted() ? Judge(asked_) : LookUpPsk(asked_));
+}
+
+bool Session::TooLate(uint64_t question) const {
+  return question != engine_->question() || hooks_->stop_requested();
+}
+
+net::Task<void> Session::Judge(uint64_t question) {
+  if (TooLate(question)) co_return;
   PeerIdentity identity = engine_->peer_identity();
   identity.endpoint = path_.peer;
   const VerificationVerdict verdict = co_await owner_->verify_peer()(identity);
-  if (hooks_->stop_requested()) co_return;
-  engine_->GiveVerdict(verdict, reactor_.Now(), *this);
+  if (TooLate(question)) co_return;
+  engine_->GiveVerdict(verdict, reactor_.ReadClock(), *this);
   Update();
 }
 
-net::Task<void> Session::LookUpPsk() {
+net::Task<void> Session::LookUpPsk(uint64_t question) {
+  if (TooLate(question)) co_return;
   const std::string identity = *engine_->wanted_psk();
   absl::StatusOr<std::vector<uint8_t>> key =
       co_await owner_->psk_lookup()(identity);
-  if (hooks_->stop_requested()) co_return;
+  if (TooLate(question)) co_return;
   engine_->GivePsk(key.ok() ? *std::move(key) : std::vector<uint8_t>(),
-                   reactor_.Now(), *this);
+                   reactor_.ReadClock(), *this);
   Update();
 }
 
@@ -267,20 +322,23 @@ absl::Status Session::Begin() {
   // peer's next hello.
   awaits_hello_ = handshook_ && engine_->context().is_server();
   handshook_ = true;
-  if (awaits_hello_) hello_random_ = {};
+  // None has this random yet; but what is not newer has been heard before.
+  if (awaits_hello_) begun_by_.random = {};
   hooks_.reset();
-  asked_ = false;
+  old_hooks_.reset();
+  refusals_ = 0;
+  established_ = false;
   ClearQueue();
   handshaking_ = true;
   seen_ = EngineState::kHandshaking;
   SetHalfOpen(true);
   owner_->OnHandshakeBegun();
-  engine_->Start(reactor_.Now(), *this);
+  engine_->Start(reactor_.ReadClock(), *this);
   owner_->OnStateChanged(*this);
   net::RingQueue<net::PooledBytes> early = TakeEarly();
   while (!early.empty()) {
     net::PooledBytes datagram = early.pop_front();
-    engine_->Receive(datagram.bytes(), reactor_.Now(), *this);
+    engine_->Receive(datagram.bytes(), reactor_.ReadClock(), *this);
   }
   Update();
   return absl::OkStatus();
@@ -311,9 +369,10 @@ net::Task<absl::Status> Session::Handshake() {
 
 net::Task<absl::Status> Session::AwaitHandshake() {
   while (engine_->state() == EngineState::kHandshaking) {
-    if (const bool woken = co_await handshakers_.Wait(); !woken) {
-      co_return net::StoppedStatus("Handshake");
-    }
+    const net::Lifeline::Watch watch(lifeline_);
+    const bool woken = co_await handshakers_.Wait();
+    if (!watch.alive()) co_return Destroyed();
+    if (!woken) co_return net::StoppedStatus("Handshake");
   }
   switch (engine_->state()) {
     case EngineState::kNotStarted:
@@ -335,14 +394,14 @@ net::Task<absl::Status> Session::AwaitHandshake() {
 net::Task<absl::Status> Session::ResumeHandshake(
     std::vector<IgnoredError> ignored) {
   absl::Status status =
-      engine_->ResumeHandshake(ignored, reactor_.Now(), *this);
+      engine_->ResumeHandshake(ignored, reactor_.ReadClock(), *this);
   if (!status.ok()) co_return status;
   Update();
   co_return co_await AwaitHandshake();
 }
 
 net::Task<absl::Status> Session::AbortHandshake() {
-  absl::Status status = engine_->AbortHandshake(reactor_.Now(), *this);
+  absl::Status status = engine_->AbortHandshake(reactor_.ReadClock(), *this);
   Update();
   co_return status;
 }
@@ -352,7 +411,7 @@ net::Task<absl::Status> Session::Shutdown() {
       engine_->state() != EngineState::kPeerClosed) {
     co_return NotEstablished();
   }
-  engine_->Close(reactor_.Now(), *this);
+  engine_->Close(reactor_.ReadClock(), *this);
   Update();
   co_return absl::OkStatus();
 }
@@ -366,9 +425,13 @@ net::Task<absl::StatusOr<size_t>> Session::Receive(
   if (messages.empty()) {
     co_return absl::InvalidArgumentError("there is room for no message");
   }
+  const net::StopToken stop = co_await net::CurrentStopToken();
+  if (stop.stop_requested()) co_return net::StoppedStatus("RecvDecrypted");
   while (queue_.empty()) {
     if (engine_->state() != EngineState::kConnected) co_return NotEstablished();
+    const net::Lifeline::Watch watch(lifeline_);
     const bool woken = co_await receivers_.Wait();
+    if (!watch.alive()) co_return Destroyed();
     if (!woken) co_return net::StoppedStatus("RecvDecrypted");
   }
   size_t count = 0;
@@ -382,26 +445,33 @@ net::Task<absl::StatusOr<size_t>> Session::Receive(
 }
 
 net::Task<absl::Status> Session::Send(absl::Span<const uint8_t> message) {
-  while (true) {
+  for (bool waited = false;;) {
     if (engine_->state() != EngineState::kConnected &&
         engine_->state() != EngineState::kPeerClosed) {
       co_return NotEstablished();
     }
-    if (!socket().congested()) break;
-    if (const bool woken = co_await socket().writable().Wait(); !woken) {
-      co_return net::StoppedStatus("SendEncrypted");
+    if (!socket().status().ok()) co_return socket().status();
+    if ((waited || senders_.unused()) &&
+        socket().MaySend(path_, message.size() + engine_->overhead())) {
+      break;
     }
+    socket().Enqueue(senders_, path_);
+    const net::Lifeline::Watch watch(lifeline_);
+    waited = co_await senders_.Wait();
+    if (!watch.alive()) co_return Destroyed();
+    if (!waited) co_return net::StoppedStatus("SendEncrypted");
   }
-  last_activity_ = reactor_.Now();
+  last_activity_ = std::max(last_activity_, reactor_.Now());
   absl::Status status = engine_->Send(message, *this);
   // Its key may be used up, and the session over.
   if (!status.ok()) Update();
+  senders_.Pass();
   co_return status;
 }
 
 net::Task<absl::Status> Session::Close() {
   if (engine_->state() != EngineState::kClosed) {
-    engine_->Close(reactor_.Now(), *this);
+    engine_->Close(reactor_.ReadClock(), *this);
     Update();
   }
   over_ = true;

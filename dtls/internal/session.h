@@ -21,6 +21,7 @@
 #include "cordon/dtls/session_hooks.h"
 #include "cordon/dtls/session_snapshot.h"
 #include "cordon/dtls/verification.h"
+#include "cordon/net/base/lifeline.h"
 #include "cordon/net/base/ring_queue.h"
 #include "cordon/net/reactor/reactor.h"
 #include "cordon/net/task/task.h"
@@ -28,10 +29,28 @@
 #include "cordon/net/task/wait_queue.h"
 #include "cordon/net/time/timer_wheel.h"
 #include "cordon/net/udp/datagram_socket.h"
+#include "cordon/net/udp/send_queue.h"
 
 namespace cordon::dtls::internal {
 
 class Session;
+
+// The ClientHello that a server's session began with, to tell it from others of
+// the same address.
+struct BegunBy {
+  // Whether this hello was sent after `other`, as far as that can be known. By
+  // the cookies that they have shown: a hello without one is older than each
+  // with one, and the order never depends on what comes when. Without cookies,
+  // one that is not known yet is taken for newer.
+  bool IsNewerThan(const BegunBy& other) const;
+
+  std::array<uint8_t, 32> random = {};
+  // When its cookie was made, see `CookieExchange::Result`; infinitely long ago
+  // if it has shown none.
+  absl::Time made = absl::InfinitePast();
+  // The random of the hello whose handshake it has replaced.
+  std::array<uint8_t, 32> replaced_random = {};
+};
 
 // Who has the socket of a session: a listener's core, or a client's.
 class SessionOwner {
@@ -70,8 +89,12 @@ class Session final : private EngineOutput, private net::Timer {
 
   // A datagram of the peer. Before the handshake is begun a few are kept.
   void OnDatagram(absl::Span<uint8_t> datagram);
-  // The peer has proved to have begun another session: this one is over.
+  // The peer has begun another handshake, and this session or half-open
+  // handshake is over: its coroutines get kUnavailable, and nothing more is
+  // sent to the address, where somebody else is now.
   void Supersede();
+  // Nothing can be sent or received any more.
+  void OnSocketFailed(const absl::Status& status) { EndWith(status); }
   // Ends it: its coroutines get `status`, its peer `alert`.
   void Terminate(const absl::Status& status, uint8_t alert);
   // The network says that the peer's port is closed: anybody may have made it
@@ -81,10 +104,11 @@ class Session final : private EngineOutput, private net::Timer {
   // A restarted server's peer has come back: its hello, and the number of the
   // record that it came in if it has shown a good cookie.
   bool awaits_hello() const { return awaits_hello_; }
-  void BeginWith(absl::Span<const uint8_t> random,
-                 std::optional<uint64_t> verified_hello,
+  void BeginWith(const BegunBy& hello, std::optional<uint64_t> verified_hello,
                  absl::Span<uint8_t> datagram);
 
+  // Whoever waits for one of these when the session is destroyed gets
+  // kFailedPrecondition.
   net::Task<absl::Status> Handshake();
   net::Task<absl::Status> ResumeHandshake(std::vector<IgnoredError> ignored);
   net::Task<absl::Status> AbortHandshake();
@@ -93,9 +117,8 @@ class Session final : private EngineOutput, private net::Timer {
   net::Task<absl::Status> Send(absl::Span<const uint8_t> message);
   net::Task<absl::Status> Close();
 
-  // The random of the ClientHello that began it, to tell hellos apart.
-  const std::array<uint8_t, 32>& hello_random() const { return hello_random_; }
-  void set_hello_random(absl::Span<const uint8_t> random);
+  const BegunBy& begun_by() const { return begun_by_; }
+  void set_begun_by(const BegunBy& hello) { begun_by_ = hello; }
 
   uint64_t id() const { return id_; }
   // Before the end of its handshake.
@@ -120,12 +143,20 @@ class Session final : private EngineOutput, private net::Timer {
 
   // After each call of the engine: the timer, and who waits.
   void Update();
+  // Counts what the peer's certificates take. False: there is no room for it.
+  bool CountPeer();
   void SetHalfOpen(bool half_open);
+  // Asks the application what the engine wants to know.
+  void Ask();
   absl::Status Begin();
   net::Task<absl::Status> AwaitHandshake();
-  net::Task<void> Judge();
-  net::Task<void> LookUpPsk();
+  net::Task<void> Judge(uint64_t question);
+  net::Task<void> LookUpPsk(uint64_t question);
+  // Whether nobody waits for the answer any more.
+  bool TooLate(uint64_t question) const;
   absl::Status NotEstablished() const;
+  // Without a word to the peer, and for good.
+  void EndWith(absl::Status status);
   void KeepEarly(absl::Span<const uint8_t> datagram);
   net::RingQueue<net::PooledBytes> TakeEarly();
   void ClearQueue();
@@ -138,7 +169,7 @@ class Session final : private EngineOutput, private net::Timer {
   bool half_open_ = true;
   net::Path path_;
   const std::unique_ptr<Engine> engine_;
-  std::array<uint8_t, 32> hello_random_ = {};
+  BegunBy begun_by_;
   EngineState seen_ = EngineState::kNotStarted;
   bool established_ = false;
   bool handshaking_ = false;
@@ -146,8 +177,8 @@ class Session final : private EngineOutput, private net::Timer {
   bool awaits_hello_ = false;
   // Another session has its peer, or its user has closed it.
   bool over_ = false;
-  // The application was asked, once in a handshake.
-  bool asked_ = false;
+  // The engine's last question that the application was asked.
+  uint64_t asked_ = 0;
   int refusals_ = 0;
   // Came before `Handshake` was called.
   net::RingQueue<net::PooledBytes> early_;
@@ -155,11 +186,15 @@ class Session final : private EngineOutput, private net::Timer {
   MemoryShare early_memory_{kHandshakeOwnBytes};
   net::RingQueue<Message> queue_;
   size_t queued_bytes_ = 0;
+  size_t peer_bytes_ = 0;
   MemoryShare memory_;
   net::WaitQueue handshakers_;
   net::WaitQueue receivers_;
-  // What the application does in the middle of the handshake. Last: destroyed
-  // first.
+  net::SendQueue senders_;
+  net::Lifeline lifeline_;
+  // What the application does in the middle of the handshake, and what it did
+  // before, which may be what is running. Last: destroyed first.
+  std::unique_ptr<net::TaskScope> old_hooks_;
   std::unique_ptr<net::TaskScope> hooks_;
 };
 

@@ -1,14 +1,22 @@
 #include "cordon/dtls/internal/ssl_callbacks.h"
 
+#include <openssl/digest.h>
+#include <openssl/err.h>
+#include <openssl/hmac.h>
 #include <openssl/mem.h>
 #include <openssl/pool.h>
+#include <openssl/sha.h>
 
 #include <algorithm>
+#include <array>
 #include <cstring>
 #include <iterator>
 #include <memory>
 #include <utility>
 
+#include "absl/time/clock.h"
+#include "cordon/dtls/internal/boringssl_seam.h"
+#include "cordon/dtls/internal/chain_limits.h"
 #include "cordon/dtls/internal/compiled_policy.h"
 #include "cordon/dtls/internal/context_state.h"
 #include "cordon/dtls/internal/peer_verifier.h"
@@ -16,9 +24,10 @@
 namespace cordon::dtls::internal {
 namespace {
 
-// Microseconds since 1970; BoringSSL's callback gets no context to find an
-// engine by.
-constinit thread_local int64_t current_micros = 0;
+// BoringSSL's callback gets nothing to find a context by. The clock is read
+// only when BoringSSL asks, which it does not for each record.
+constinit thread_local const ContextState* clock_of = nullptr;
+constinit thread_local absl::Duration clock_ahead = absl::ZeroDuration();
 
 int NotesIndex() {
   static const int index =
@@ -31,8 +40,10 @@ HandshakeNotes* NotesOf(const SSL* ssl) {
 }
 
 void CurrentTime(const SSL*, timeval* out) {
-  out->tv_sec = current_micros / 1'000'000;
-  out->tv_usec = current_micros % 1'000'000;
+  const absl::Time now =
+      (clock_of == nullptr ? absl::Now() : clock_of->WallNow()) + clock_ahead;
+  // BoringSSL knows no time before 1970.
+  *out = absl::ToTimeval(std::max(now, absl::UnixEpoch()));
 }
 
 void Info(const SSL* ssl, int type, int value) {
@@ -62,6 +73,38 @@ int SelectAlpn(SSL* ssl, const uint8_t** out, uint8_t* out_size,
   return SSL_TLSEXT_ERR_OK;
 }
 
+using PskMark = std::array<uint8_t, SHA256_DIGEST_LENGTH>;
+
+// Tells a session by which key it was begun, without giving the key away. False
+// if there is no memory for it.
+bool MarkOf(const std::vector<uint8_t>& key, PskMark* mark) {
+  constexpr absl::string_view kLabel = "cordon pre-shared key of a session";
+  unsigned size = 0;
+  return HMAC(EVP_sha256(), key.data(), key.size(),
+              reinterpret_cast<const uint8_t*>(kLabel.data()), kLabel.size(),
+              mark->data(), &size) != nullptr;
+}
+
+// BoringSSL has decided whether to resume. A session whose pre-shared key is
+// gone from the context, or is another one now, is begun anew instead; what is
+// looked up is looked up when the handshake is over.
+int CheckResumption(const SSL_CLIENT_HELLO* hello) {
+  SSL* const ssl = hello->ssl;
+  if (SSL_session_reused(ssl) == 0) return 1;
+  const char* identity = SSL_get_psk_identity(ssl);
+  if (identity == nullptr) return 1;
+  const ContextState* context = ContextState::Of(ssl);
+  const std::vector<uint8_t>* key = context->FindPsk(identity);
+  if (key == nullptr ? context->psk_lookup() : IsOfPsk(ssl, *key)) return 1;
+  const uint8_t* ticket = nullptr;
+  size_t size = 0;
+  const bool tickets =
+      (SSL_get_options(ssl) & SSL_OP_NO_TICKET) == 0 &&
+      SSL_early_callback_ctx_extension_get(hello, TLSEXT_TYPE_session_ticket,
+                                           &ticket, &size) == 1;
+  return BeginInsteadOfResuming(ssl, tickets) ? 1 : 0;
+}
+
 unsigned ServerPsk(SSL* ssl, const char* identity, uint8_t* psk,
                    unsigned max_size) {
   HandshakeNotes* notes = NotesOf(ssl);
@@ -75,6 +118,8 @@ unsigned ServerPsk(SSL* ssl, const char* identity, uint8_t* psk,
     key = &notes->psk.key;
   }
   if (key == nullptr || key->size() > max_size) return 0;
+  PskMark mark;
+  if (!MarkOf(*key, &mark) || !MarkNewSession(ssl, mark)) return 0;
   std::copy(key->begin(), key->end(), psk);
   return static_cast<unsigned>(key->size());
 }
@@ -115,6 +160,50 @@ bool UseCertificate(SSL* ssl, const LoadedCertificate& certificate) {
                                certificate.key.get(), nullptr) == 1;
 }
 
+absl::string_view AsText(const uint8_t* bytes, size_t size) {
+  return {reinterpret_cast<const char*>(bytes), size};
+}
+
+// After a handshake. Never takes the reference that it is offered.
+int KeepSession(SSL* ssl, SSL_SESSION* session) {
+  unsigned id_size = 0;
+  const uint8_t* id = SSL_SESSION_get_id(session, &id_size);
+  // One that was resumed is kept already, or else in its ticket: its id is what
+  // the client has made up.
+  if (id_size == 0 || SSL_session_reused(ssl) != 0) return 0;
+  uint8_t* bytes = nullptr;
+  size_t size = 0;
+  if (SSL_SESSION_to_bytes(session, &bytes, &size) != 1) {
+    ERR_clear_error();
+    return 0;
+  }
+  const ContextState* context = ContextState::Of(ssl);
+  const absl::Time expires = absl::FromUnixSeconds(
+      static_cast<int64_t>(SSL_SESSION_get_time(session)) +
+      SSL_SESSION_get_timeout(session));
+  context->session_id_cache()->Add(AsText(id, id_size),
+                                   std::string(AsText(bytes, size)), expires,
+                                   context->WallNow());
+  OPENSSL_cleanse(bytes, size);
+  OPENSSL_free(bytes);
+  return 0;
+}
+
+SSL_SESSION* FindSession(SSL* ssl, const uint8_t* id, int id_size,
+                         int* wants_copy) {
+  *wants_copy = 0;
+  const ContextState* context = ContextState::Of(ssl);
+  std::string bytes = context->session_id_cache()->Find(
+      AsText(id, static_cast<size_t>(id_size)), context->WallNow());
+  if (bytes.empty()) return nullptr;
+  SSL_SESSION* session =
+      SSL_SESSION_from_bytes(reinterpret_cast<const uint8_t*>(bytes.data()),
+                             bytes.size(), SSL_get_SSL_CTX(ssl));
+  OPENSSL_cleanse(bytes.data(), bytes.size());
+  if (session == nullptr) ERR_clear_error();
+  return session;
+}
+
 // When the peer's hello is known and our certificate is needed.
 int ProvideCertificate(SSL* ssl, void*) {
   if (const LoadedCertificate* own = NotesOf(ssl)->certificate.get()) {
@@ -135,10 +224,23 @@ bool AttachNotes(SSL* ssl, HandshakeNotes* notes) {
   return SSL_set_ex_data(ssl, NotesIndex(), notes) == 1;
 }
 
-ScopedTime::ScopedTime(absl::Time now)
-    : previous_(std::exchange(current_micros, absl::ToUnixMicros(now))) {}
+bool IsOfPsk(const SSL* ssl, const std::vector<uint8_t>& key) {
+  PskMark mark;
+  if (key.empty() || !MarkOf(key, &mark)) return false;
+  const absl::Span<const uint8_t> kept = MarkOfSession(ssl);
+  return kept.size() == mark.size() &&
+         CRYPTO_memcmp(kept.data(), mark.data(), mark.size()) == 0;
+}
 
-ScopedTime::~ScopedTime() { current_micros = previous_; }
+ScopedWallClock::ScopedWallClock(const ContextState& context,
+                                 absl::Duration ahead)
+    : previous_context_(std::exchange(clock_of, &context)),
+      previous_ahead_(std::exchange(clock_ahead, ahead)) {}
+
+ScopedWallClock::~ScopedWallClock() {
+  clock_of = previous_context_;
+  clock_ahead = previous_ahead_;
+}
 
 HandshakeNotes::HandshakeNotes() = default;
 HandshakeNotes::~HandshakeNotes() { ForgetPsk(); }
@@ -170,6 +272,7 @@ void JudgePeer(const SSL* ssl, HandshakeNotes* notes) {
     demands.name = notes->verify_name;
     demands.max_chain_depth = notes->max_chain_depth;
     demands.now = context->WallNow();
+    demands.limits = context->certificate_limits();
     if (notes->policy != nullptr) {
       found = notes->policy->JudgeChain(chain, demands);
     } else {
@@ -189,6 +292,18 @@ void JudgePeer(const SSL* ssl, HandshakeNotes* notes) {
     }
   }
   const bool strict = RefusesUnverified(notes->mode);
+  notes->names_unjudged =
+      found.names_unjudged && strict &&
+      std::any_of(notes->errors.begin(), notes->errors.end(),
+                  [](const VerificationError& error) {
+                    return LeavesPeerUnknown(error.code);
+                  });
+  if (found.names_unjudged && strict && !notes->names_unjudged) {
+    // What left the peer unknown is ignored.
+    std::vector<VerificationError> names =
+        notes->policy->JudgeNames(chain, context->certificate_limits());
+    std::move(names.begin(), names.end(), std::back_inserter(found.refusals));
+  }
   if (!found.refusals.empty() && strict) {
     notes->refusal = found.refusals.front().message;
     notes->reject_alert = AlertFor(found.refusals.front());
@@ -202,6 +317,23 @@ void JudgePeer(const SSL* ssl, HandshakeNotes* notes) {
   } else {
     notes->verdict = Verdict::kPending;
   }
+}
+
+void KeepSessionsById(SSL_CTX* ctx) {
+  SSL_CTX_set_session_cache_mode(
+      ctx, SSL_SESS_CACHE_SERVER | SSL_SESS_CACHE_NO_INTERNAL);
+  SSL_CTX_sess_set_new_cb(ctx, KeepSession);
+  SSL_CTX_sess_set_get_cb(ctx, FindSession);
+}
+
+bool NamesMayPass(const SSL* ssl, HandshakeNotes* notes) {
+  if (!std::exchange(notes->names_unjudged, false)) return true;
+  std::vector<VerificationError> refusals =
+      notes->policy->JudgeNames(SSL_get0_peer_certificates(ssl),
+                                ContextState::Of(ssl)->certificate_limits());
+  if (refusals.empty()) return true;
+  notes->Refuse(std::move(refusals.front()));
+  return false;
 }
 
 int TicketKey(SSL* ssl, uint8_t* name, uint8_t* iv, EVP_CIPHER_CTX* cipher,
@@ -238,6 +370,7 @@ bool InstallCallbacks(SSL_CTX* ctx, const ContextState& state) {
   if (state.key_log()) SSL_CTX_set_keylog_callback(ctx, KeyLog);
   if (state.is_server()) {
     SSL_CTX_set_psk_server_callback(ctx, ServerPsk);
+    SSL_CTX_set_dos_protection_cb(ctx, CheckResumption);
     SSL_CTX_set_alpn_select_cb(ctx, SelectAlpn, nullptr);
   } else {
     if (state.has_client_psk()) {

@@ -61,6 +61,8 @@ struct HandshakeNotes {
   std::vector<VerificationError> errors = {};
   std::vector<VerificationError> tolerated = {};
   bool verified = false;
+  // See `CompiledPolicy::Judgement`.
+  bool names_unjudged = false;
 
   // Instead of the context's.
   std::unique_ptr<LoadedCertificate> certificate = {};
@@ -80,6 +82,8 @@ bool AttachNotes(SSL* ssl, HandshakeNotes* notes);
 
 // False if there is no memory for them.
 [[nodiscard]] bool InstallCallbacks(SSL_CTX* ctx, const ContextState& state);
+// Sessions are kept in `ContextState::session_id_cache`.
+void KeepSessionsById(SSL_CTX* ctx);
 // For SSL_CTX_set_tlsext_ticket_key_cb.
 int TicketKey(SSL* ssl, uint8_t* name, uint8_t* iv, EVP_CIPHER_CTX* cipher,
               HMAC_CTX* hmac, int encrypt);
@@ -89,16 +93,29 @@ ssl_verify_result_t VerifyCallback(SSL* ssl, uint8_t* out_alert);
 // found.
 void JudgePeer(const SSL* ssl, HandshakeNotes* notes);
 
-// The time that BoringSSL sees on this thread while the object lives.
-class ScopedTime {
+// To be called when somebody lets the peer pass in spite of errors: the names
+// that nobody has looked at so far may be refused by the policy. False: they
+// are, and the verdict is set.
+bool NamesMayPass(const SSL* ssl, HandshakeNotes* notes);
+
+// Whether the session that a server's `ssl` resumes was begun with this
+// pre-shared key.
+bool IsOfPsk(const SSL* ssl, const std::vector<uint8_t>& key);
+
+// While it lives, BoringSSL sees the wall-clock time of `context` on this
+// thread, or a time that is later by `ahead`: sessions carry it to other
+// machines. BoringSSL's own timers see it, too, and are not relied on.
+class ScopedWallClock {
  public:
-  explicit ScopedTime(absl::Time now);
-  ~ScopedTime();
-  ScopedTime(const ScopedTime&) = delete;
-  ScopedTime& operator=(const ScopedTime&) = delete;
+  explicit ScopedWallClock(const ContextState& context,
+                           absl::Duration ahead = absl::ZeroDuration());
+  ~ScopedWallClock();
+  ScopedWallClock(const ScopedWallClock&) = delete;
+  ScopedWallClock& operator=(const ScopedWallClock&) = delete;
 
  private:
-  int64_t previous_;
+  const ContextState* const previous_context_;
+  const absl::Duration previous_ahead_;
 };
 
 }  // namespace cordon::dtls::internal

@@ -186,6 +186,13 @@ absl::Status CheckSession(const SessionOptions& session) {
         "session.max_retransmissions is ", session.max_retransmissions,
         "; it must be from 1 to ", kMaxRetransmissions));
   }
+  if (session.replay_window < kMinReplayWindow ||
+      session.replay_window > kMaxReplayWindow) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("session.replay_window is ", session.replay_window,
+                     " records; it must be from ", kMinReplayWindow, " to ",
+                     kMaxReplayWindow));
+  }
   if (session.max_queued_messages == 0) {
     return absl::InvalidArgumentError(
         "session.max_queued_messages is 0; it must be at least 1");

@@ -38,42 +38,51 @@ TicketKeys::Key TicketKeys::KeyOf(absl::string_view secret) {
   return key;
 }
 
-TicketKeys::TicketKeys(absl::Time now)
-    : current_(RandomKey()), expires_(now + kLifetime) {}
+TicketKeys::TicketKeys(net::Clock* clock)
+    : clock_(clock),
+      current_(RandomKey()),
+      expires_(clock->Now() + kLifetime) {}
 
 TicketKeys::~TicketKeys() = default;
 
-void TicketKeys::Replace(const Key& key, absl::Time now) {
+void TicketKeys::Replace(const Key& key, absl::Time now, absl::Time wall) {
   previous_.emplace(current_);
-  // If nobody was here when it ended, its tickets have had time already.
-  previous_expires_ = std::min(now, expires_) + kLifetime;
+  // If nobody was here when the key ended, its tickets have had time already.
+  const absl::Duration left =
+      kLifetime - std::max(now - expires_, absl::ZeroDuration());
+  previous_expires_ = now + left;
+  previous_expires_wall_ = wall + left;
   current_ = key;
 }
 
-void TicketKeys::Rotate(absl::string_view secret, absl::Time now) {
+void TicketKeys::Rotate(absl::string_view secret, absl::Time wall) {
   absl::MutexLock lock(&mutex_);
+  const absl::Time now = clock_->Now();
   if (secret.empty()) {
-    Replace(RandomKey(), now);
+    Replace(RandomKey(), now, wall);
     expires_ = now + kLifetime;
     return;
   }
   const Key key = KeyOf(secret);
-  if (key.name != current_.name) Replace(key, now);
+  if (key.name != current_.name) Replace(key, now, wall);
   expires_ = absl::InfiniteFuture();
 }
 
-void TicketKeys::RotateIfOld(absl::Time now) {
+void TicketKeys::RotateIfOld(absl::Time wall) {
+  const absl::Time now = clock_->Now();
   if (now >= expires_) {
-    Replace(RandomKey(), now);
+    Replace(RandomKey(), now, wall);
     expires_ = now + kLifetime;
   }
-  if (now >= previous_expires_) previous_.reset();
+  if (now >= previous_expires_ || wall >= previous_expires_wall_) {
+    previous_.reset();
+  }
 }
 
 int TicketKeys::Encrypt(uint8_t name[16], uint8_t* iv, EVP_CIPHER_CTX* cipher,
-                        HMAC_CTX* hmac, absl::Time now) {
+                        HMAC_CTX* hmac, absl::Time wall) {
   absl::MutexLock lock(&mutex_);
-  RotateIfOld(now);
+  RotateIfOld(wall);
   std::copy(current_.name.begin(), current_.name.end(), name);
   RAND_bytes(iv, EVP_CIPHER_iv_length(EVP_aes_256_cbc()));
   const bool good =
@@ -86,9 +95,9 @@ int TicketKeys::Encrypt(uint8_t name[16], uint8_t* iv, EVP_CIPHER_CTX* cipher,
 
 int TicketKeys::Decrypt(const uint8_t name[16], const uint8_t* iv,
                         EVP_CIPHER_CTX* cipher, HMAC_CTX* hmac,
-                        absl::Time now) {
+                        absl::Time wall) {
   absl::MutexLock lock(&mutex_);
-  RotateIfOld(now);
+  RotateIfOld(wall);
   const Key* key = nullptr;
   if (std::equal(current_.name.begin(), current_.name.end(), name)) {
     key = &current_;

@@ -9,12 +9,13 @@
 #include <string>
 
 #include "absl/time/time.h"
+#include "cordon/testing/sim/virtual_clock.h"
 #include "gtest/gtest.h"
 
 namespace cordon::dtls::internal {
 namespace {
 
-constexpr absl::Time kStart = absl::FromUnixSeconds(1'750'000'000);
+using ::cordon::testing::VirtualClock;
 
 // What a ticket keeps of the key that it was made with.
 struct Ticket {
@@ -35,12 +36,12 @@ std::array<uint8_t, 32> MacOf(HMAC_CTX* hmac, const Ticket& ticket) {
 
 constexpr std::array<uint8_t, 32> kSession = {1, 2, 3};
 
-Ticket Make(TicketKeys& keys, absl::Time now) {
+Ticket Make(TicketKeys& keys, absl::Time wall) {
   Ticket ticket;
   bssl::ScopedEVP_CIPHER_CTX cipher;
   bssl::ScopedHMAC_CTX hmac;
   EXPECT_EQ(keys.Encrypt(ticket.name.data(), ticket.iv.data(), cipher.get(),
-                         hmac.get(), now),
+                         hmac.get(), wall),
             1);
   int first = 0;
   int last = 0;
@@ -54,11 +55,11 @@ Ticket Make(TicketKeys& keys, absl::Time now) {
 
 // 1: taken; 2: taken, and to be replaced; 0: not known. What is taken must
 // really open.
-int Take(TicketKeys& keys, const Ticket& ticket, absl::Time now) {
+int Take(TicketKeys& keys, const Ticket& ticket, absl::Time wall) {
   bssl::ScopedEVP_CIPHER_CTX cipher;
   bssl::ScopedHMAC_CTX hmac;
   const int taken = keys.Decrypt(ticket.name.data(), ticket.iv.data(),
-                                 cipher.get(), hmac.get(), now);
+                                 cipher.get(), hmac.get(), wall);
   if (taken <= 0) return taken;
   EXPECT_EQ(MacOf(hmac.get(), ticket), ticket.mac);
   std::array<uint8_t, 64> opened = {};
@@ -71,104 +72,158 @@ int Take(TicketKeys& keys, const Ticket& ticket, absl::Time now) {
   return taken;
 }
 
-TEST(TicketKeysTest, TakesItsOwnTicketsAndNoOthers) {
-  TicketKeys keys(kStart);
-  TicketKeys others(kStart);
-  const Ticket ticket = Make(keys, kStart);
-  EXPECT_EQ(Take(keys, ticket, kStart), 1);
-  EXPECT_EQ(Take(others, ticket, kStart), 0);
+class TicketKeysTest : public ::testing::Test {
+ protected:
+  // Both clocks go on alike.
+  void Advance(absl::Duration by) {
+    clock_.Advance(by);
+    wall_ += by;
+  }
+  Ticket MakeNow(TicketKeys& keys) { return Make(keys, wall_); }
+  int TakeNow(TicketKeys& keys, const Ticket& ticket) {
+    return Take(keys, ticket, wall_);
+  }
+
+  VirtualClock clock_;
+  absl::Time wall_ = VirtualClock::Epoch();
+  TicketKeys keys_{&clock_};
+};
+
+TEST_F(TicketKeysTest, TakesItsOwnTicketsAndNoOthers) {
+  TicketKeys others(&clock_);
+  const Ticket ticket = MakeNow(keys_);
+  EXPECT_EQ(TakeNow(keys_, ticket), 1);
+  EXPECT_EQ(TakeNow(others, ticket), 0);
 }
 
-TEST(TicketKeysTest, EachTicketHasItsOwnInitialisationVector) {
-  TicketKeys keys(kStart);
-  EXPECT_NE(Make(keys, kStart).iv, Make(keys, kStart).iv);
+TEST_F(TicketKeysTest, EachTicketHasItsOwnInitialisationVector) {
+  EXPECT_NE(MakeNow(keys_).iv, MakeNow(keys_).iv);
 }
 
-TEST(TicketKeysTest, TicketsOfTheKeyBeforeAreTakenForItsTime) {
-  TicketKeys keys(kStart);
-  const Ticket old = Make(keys, kStart);
-  const absl::Time rotated = kStart + absl::Hours(1);
-  keys.Rotate("", rotated);
-  const Ticket fresh = Make(keys, rotated);
+TEST_F(TicketKeysTest, TicketsOfTheKeyBeforeAreTakenForItsTime) {
+  const Ticket old = MakeNow(keys_);
+  Advance(absl::Hours(1));
+  keys_.Rotate("", wall_);
+  const Ticket fresh = MakeNow(keys_);
   EXPECT_NE(old.name, fresh.name);
-  EXPECT_EQ(Take(keys, fresh, rotated), 1);
-  EXPECT_EQ(Take(keys, old, rotated), 2);
-  const absl::Time end = rotated + TicketKeys::kLifetime;
-  EXPECT_EQ(Take(keys, old, end - absl::Seconds(1)), 2);
-  EXPECT_EQ(Take(keys, old, end), 0);
+  EXPECT_EQ(TakeNow(keys_, fresh), 1);
+  EXPECT_EQ(TakeNow(keys_, old), 2);
+  Advance(TicketKeys::kLifetime - absl::Seconds(1));
+  EXPECT_EQ(TakeNow(keys_, old), 2);
+  Advance(absl::Seconds(1));
+  EXPECT_EQ(TakeNow(keys_, old), 0);
 }
 
-TEST(TicketKeysTest, OnlyTheLastKeyBeforeCounts) {
-  TicketKeys keys(kStart);
-  const Ticket first = Make(keys, kStart);
-  keys.Rotate("", kStart);
-  const Ticket second = Make(keys, kStart);
-  keys.Rotate("", kStart);
-  EXPECT_EQ(Take(keys, first, kStart), 0);
-  EXPECT_EQ(Take(keys, second, kStart), 2);
+TEST_F(TicketKeysTest, OnlyTheLastKeyBeforeCounts) {
+  const Ticket first = MakeNow(keys_);
+  keys_.Rotate("", wall_);
+  const Ticket second = MakeNow(keys_);
+  keys_.Rotate("", wall_);
+  EXPECT_EQ(TakeNow(keys_, first), 0);
+  EXPECT_EQ(TakeNow(keys_, second), 2);
 }
 
-TEST(TicketKeysTest, RandomKeysReplaceThemselves) {
-  TicketKeys keys(kStart);
-  const Ticket old = Make(keys, kStart);
-  absl::Time now = kStart + TicketKeys::kLifetime - absl::Seconds(1);
-  EXPECT_EQ(Take(keys, old, now), 1);
-  now += absl::Seconds(1);
-  EXPECT_EQ(Take(keys, old, now), 2);
-  EXPECT_NE(Make(keys, now).name, old.name);
-  EXPECT_EQ(Take(keys, old, now + TicketKeys::kLifetime), 0);
+TEST_F(TicketKeysTest, RandomKeysReplaceThemselves) {
+  const Ticket old = MakeNow(keys_);
+  Advance(TicketKeys::kLifetime - absl::Seconds(1));
+  EXPECT_EQ(TakeNow(keys_, old), 1);
+  Advance(absl::Seconds(1));
+  EXPECT_EQ(TakeNow(keys_, old), 2);
+  EXPECT_NE(MakeNow(keys_).name, old.name);
+  Advance(TicketKeys::kLifetime);
+  EXPECT_EQ(TakeNow(keys_, old), 0);
 }
 
-TEST(TicketKeysTest, AKeyThatNobodyUsedForTwoLifetimesIsForgotten) {
-  TicketKeys keys(kStart);
-  const Ticket old = Make(keys, kStart);
-  EXPECT_EQ(Take(keys, old, kStart + 2 * TicketKeys::kLifetime), 0);
+TEST_F(TicketKeysTest, AKeyThatNobodyUsedForTwoLifetimesIsForgotten) {
+  const Ticket old = MakeNow(keys_);
+  Advance(2 * TicketKeys::kLifetime);
+  EXPECT_EQ(TakeNow(keys_, old), 0);
 }
 
-TEST(TicketKeysTest, ASecretIsSharedAndStays) {
+// The process began while the machine's clock was a year ahead.
+TEST_F(TicketKeysTest, KeysGoOnToRotateAfterTheWallClockWasAhead) {
+  wall_ += absl::Hours(24 * 365);
+  keys_.Rotate("", wall_);
+  const Ticket old = MakeNow(keys_);
+  wall_ -= absl::Hours(24 * 365);
+  EXPECT_EQ(TakeNow(keys_, old), 1);
+  Advance(TicketKeys::kLifetime);
+  EXPECT_EQ(TakeNow(keys_, old), 2);
+  EXPECT_NE(MakeNow(keys_).name, old.name);
+  Advance(TicketKeys::kLifetime);
+  EXPECT_EQ(TakeNow(keys_, old), 0);
+}
+
+// And the key that was replaced meanwhile ends in time.
+TEST_F(TicketKeysTest, AKeyThatWasReplacedWhileTheWallClockWasAheadEnds) {
+  const Ticket old = MakeNow(keys_);
+  wall_ += absl::Hours(24 * 365);
+  keys_.Rotate("", wall_);
+  wall_ -= absl::Hours(24 * 365);
+  Advance(TicketKeys::kLifetime - absl::Seconds(1));
+  EXPECT_EQ(TakeNow(keys_, old), 2);
+  Advance(absl::Seconds(1));
+  EXPECT_EQ(TakeNow(keys_, old), 0);
+}
+
+TEST_F(TicketKeysTest, AWallClockThatJumpsAheadReplacesNoKey) {
+  const Ticket ticket = MakeNow(keys_);
+  wall_ += absl::Hours(24 * 365);
+  EXPECT_EQ(TakeNow(keys_, ticket), 1);
+  EXPECT_EQ(MakeNow(keys_).name, ticket.name);
+}
+
+// The clock that never jumps stands still meanwhile.
+TEST_F(TicketKeysTest, TheKeyBeforeEndsWhileTheMachineIsSuspended) {
+  const Ticket old = MakeNow(keys_);
+  keys_.Rotate("", wall_);
+  wall_ += TicketKeys::kLifetime;
+  EXPECT_EQ(TakeNow(keys_, old), 0);
+}
+
+TEST_F(TicketKeysTest, ASecretIsSharedAndStays) {
   const std::string secret(TicketKeys::kMinSecretBytes, 's');
-  TicketKeys here(kStart);
-  TicketKeys there(kStart);
-  here.Rotate(secret, kStart);
-  there.Rotate(secret, kStart + absl::Hours(5));
-  EXPECT_EQ(Take(there, Make(here, kStart), kStart), 1);
-  const absl::Time later = kStart + 100 * TicketKeys::kLifetime;
-  EXPECT_EQ(Take(here, Make(there, later), later), 1);
+  TicketKeys there(&clock_);
+  keys_.Rotate(secret, wall_);
+  Advance(absl::Hours(5));
+  there.Rotate(secret, wall_);
+  EXPECT_EQ(TakeNow(there, MakeNow(keys_)), 1);
+  Advance(100 * TicketKeys::kLifetime);
+  EXPECT_EQ(TakeNow(keys_, MakeNow(there)), 1);
   // Another secret is another key.
-  there.Rotate(std::string(TicketKeys::kMinSecretBytes, 't'), kStart);
-  EXPECT_EQ(Take(there, Make(here, kStart), kStart), 2);
-  EXPECT_EQ(Take(here, Make(there, kStart), kStart), 0);
+  there.Rotate(std::string(TicketKeys::kMinSecretBytes, 't'), wall_);
+  EXPECT_EQ(TakeNow(there, MakeNow(keys_)), 2);
+  EXPECT_EQ(TakeNow(keys_, MakeNow(there)), 0);
 }
 
 // A secret is replaced because somebody may have it: its tickets must end.
-TEST(TicketKeysTest, TicketsOfAReplacedSecretEnd) {
-  TicketKeys keys(kStart);
-  keys.Rotate(std::string(32, 's'), kStart);
-  const Ticket old = Make(keys, kStart);
-  const absl::Time rotated = kStart + absl::Hours(500);
-  keys.Rotate(std::string(32, 't'), rotated);
-  EXPECT_EQ(Take(keys, old, rotated), 2);
-  EXPECT_EQ(Take(keys, old, rotated + TicketKeys::kLifetime), 0);
+TEST_F(TicketKeysTest, TicketsOfAReplacedSecretEnd) {
+  keys_.Rotate(std::string(32, 's'), wall_);
+  const Ticket old = MakeNow(keys_);
+  Advance(absl::Hours(500));
+  keys_.Rotate(std::string(32, 't'), wall_);
+  EXPECT_EQ(TakeNow(keys_, old), 2);
+  Advance(TicketKeys::kLifetime);
+  EXPECT_EQ(TakeNow(keys_, old), 0);
 }
 
 // As when a file with the secret is read again.
-TEST(TicketKeysTest, TheSameSecretAgainChangesNothing) {
-  TicketKeys keys(kStart);
-  keys.Rotate(std::string(32, 's'), kStart);
-  const Ticket old = Make(keys, kStart);
-  keys.Rotate(std::string(32, 't'), kStart);
-  const Ticket fresh = Make(keys, kStart);
-  for (int i = 0; i < 3; ++i) keys.Rotate(std::string(32, 't'), kStart);
-  EXPECT_EQ(Take(keys, old, kStart), 2);
-  EXPECT_EQ(Take(keys, fresh, kStart), 1);
+TEST_F(TicketKeysTest, TheSameSecretAgainChangesNothing) {
+  keys_.Rotate(std::string(32, 's'), wall_);
+  const Ticket old = MakeNow(keys_);
+  keys_.Rotate(std::string(32, 't'), wall_);
+  const Ticket fresh = MakeNow(keys_);
+  for (int i = 0; i < 3; ++i) keys_.Rotate(std::string(32, 't'), wall_);
+  EXPECT_EQ(TakeNow(keys_, old), 2);
+  EXPECT_EQ(TakeNow(keys_, fresh), 1);
 }
 
-TEST(TicketKeysTest, ARandomKeyAfterASecretReplacesItselfAgain) {
-  TicketKeys keys(kStart);
-  keys.Rotate(std::string(32, 's'), kStart);
-  keys.Rotate("", kStart);
-  const Ticket ticket = Make(keys, kStart);
-  EXPECT_EQ(Take(keys, ticket, kStart + TicketKeys::kLifetime), 2);
+TEST_F(TicketKeysTest, ARandomKeyAfterASecretReplacesItselfAgain) {
+  keys_.Rotate(std::string(32, 's'), wall_);
+  keys_.Rotate("", wall_);
+  const Ticket ticket = MakeNow(keys_);
+  Advance(TicketKeys::kLifetime);
+  EXPECT_EQ(TakeNow(keys_, ticket), 2);
 }
 
 }  // namespace

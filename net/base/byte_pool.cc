@@ -4,6 +4,8 @@
 #include <cstring>
 #include <new>
 
+#include "cordon/net/base/intrusive_list.h"
+
 namespace cordon::net {
 namespace {
 
@@ -18,13 +20,25 @@ size_t ClassFor(size_t capacity) {
 
 }  // namespace
 
-struct PooledBytes::Block {
-  BytePool::Core* core;
-  Block* next;
-  size_t size;
-  size_t capacity;
-  size_t size_class;
+namespace {
 
+struct SizeListTag {};
+struct AgeListTag {};
+
+}  // namespace
+
+// In both lists while it is kept for re-use.
+struct PooledBytes::Block : public IntrusiveListNode<SizeListTag>,
+                            public IntrusiveListNode<AgeListTag> {
+  BytePool::Core* core = nullptr;
+  size_t size = 0;
+  size_t capacity = 0;
+  size_t size_class = 0;
+
+  void LeaveLists() {
+    IntrusiveListNode<SizeListTag>::Unlink();
+    IntrusiveListNode<AgeListTag>::Unlink();
+  }
   uint8_t* payload() { return reinterpret_cast<uint8_t*>(this + 1); }
 };
 
@@ -33,7 +47,25 @@ struct BytePool::Core {
   size_t max_cached_bytes;
   bool pool_alive = true;
   Statistics statistics = {};
-  std::array<PooledBytes::Block*, kClassBytes.size()> free = {};
+  // The one that was returned last is first.
+  std::array<IntrusiveList<PooledBytes::Block, SizeListTag>, kClassBytes.size()>
+      free = {};
+  IntrusiveList<PooledBytes::Block, AgeListTag> by_age = {};
+
+  // Makes room for a block that is being returned.
+  void EvictFor(size_t bytes) {
+    while (!by_age.empty() &&
+           statistics.bytes_cached + bytes > max_cached_bytes) {
+      PooledBytes::Block& oldest = by_age.back();
+      statistics.bytes_cached -= oldest.capacity;
+      ++statistics.evictions;
+      Delete(oldest);
+    }
+  }
+  static void Delete(PooledBytes::Block& block) {
+    block.~Block();
+    ::operator delete(&block);
+  }
 
   void Unref() {
     if (!pool_alive && statistics.blocks_out == 0) delete this;
@@ -60,13 +92,14 @@ void PooledBytes::Release() {
   BytePool::Core& core = *block->core;
   --core.statistics.blocks_out;
   if (block->size_class != kUnpooled && core.pool_alive &&
-      core.statistics.bytes_cached + block->capacity <= core.max_cached_bytes) {
+      block->capacity <= core.max_cached_bytes) {
+    core.EvictFor(block->capacity);
     core.statistics.bytes_cached += block->capacity;
-    block->next = core.free[block->size_class];
-    core.free[block->size_class] = block;
+    core.free[block->size_class].push_front(*block);
+    core.by_age.push_front(*block);
     return;
   }
-  ::operator delete(block);
+  BytePool::Core::Delete(*block);
   core.Unref();
 }
 
@@ -74,11 +107,7 @@ BytePool::BytePool(size_t max_cached_bytes)
     : core_(new Core{.max_cached_bytes = max_cached_bytes}) {}
 
 BytePool::~BytePool() {
-  for (PooledBytes::Block* block : core_->free) {
-    while (block != nullptr) {
-      ::operator delete(std::exchange(block, block->next));
-    }
-  }
+  while (!core_->by_age.empty()) Core::Delete(core_->by_age.front());
   core_->pool_alive = false;
   core_->Unref();
 }
@@ -86,16 +115,18 @@ BytePool::~BytePool() {
 PooledBytes BytePool::Take(size_t capacity) {
   const size_t size_class = ClassFor(capacity);
   PooledBytes::Block* block = nullptr;
-  if (size_class != kUnpooled && core_->free[size_class] != nullptr) {
-    block = core_->free[size_class];
-    core_->free[size_class] = block->next;
+  if (size_class != kUnpooled && !core_->free[size_class].empty()) {
+    block = &core_->free[size_class].front();
+    block->LeaveLists();
     core_->statistics.bytes_cached -= block->capacity;
   } else {
     const size_t bytes =
         size_class == kUnpooled ? capacity : kClassBytes[size_class];
     void* memory = ::operator new(sizeof(PooledBytes::Block) + bytes);
-    block =
-        new (memory) PooledBytes::Block{core_, nullptr, 0, bytes, size_class};
+    block = new (memory) PooledBytes::Block();
+    block->core = core_;
+    block->capacity = bytes;
+    block->size_class = size_class;
     ++core_->statistics.allocations;
   }
   ++core_->statistics.blocks_out;

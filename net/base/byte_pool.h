@@ -4,10 +4,12 @@
 //   PooledBytes bytes = pool.Take(1200);
 //   std::memcpy(bytes.data(), ...);
 //
-// Buffers come in a few sizes; each size keeps what was returned, up to a
-// bound, so that in the steady state taking and returning one allocates
-// nothing. Belongs to one thread, as do the buffers taken from it; they may
-// outlive the pool.
+// Buffers come in a few sizes. What is returned is kept for re-use, up to a
+// bound for all sizes together, so that in the steady state taking and
+// returning one allocates nothing. Beyond the bound those that have lain unused
+// for the longest time are freed, of whatever size: a burst of one size does
+// not keep the others out. Belongs to one thread, as do the buffers taken from
+// it; they may outlive the pool.
 #ifndef CORDON_NET_BASE_BYTE_POOL_H_
 #define CORDON_NET_BASE_BYTE_POOL_H_
 
@@ -63,6 +65,7 @@ class BytePool {
     size_t blocks_out = 0;     // taken and not returned
     size_t bytes_cached = 0;   // kept for re-use
     uint64_t allocations = 0;  // from the heap, ever
+    uint64_t evictions = 0;    // freed to keep others within the bound, ever
   };
 
   // Keeps at most `max_cached_bytes` of returned buffers.

@@ -39,6 +39,46 @@ TEST(BytePoolTest, HoldsNoMoreThanItsBound) {
   EXPECT_EQ(pool.statistics().blocks_out, 0U);
 }
 
+TEST(BytePoolTest, ABurstOfOneSizeDoesNotKeepTheOthersOut) {
+  BytePool pool;
+  {
+    std::vector<PooledBytes> burst;
+    burst.reserve(600);
+    for (int i = 0; i < 600; ++i) burst.push_back(pool.Take(18'000));
+  }
+  const uint64_t before = pool.statistics().allocations;
+  for (int i = 0; i < 1000; ++i) pool.Take(1200);
+  EXPECT_EQ(pool.statistics().allocations, before + 1);
+  // Nor do many at once.
+  for (int round = 0; round < 10; ++round) {
+    std::vector<PooledBytes> many;
+    many.reserve(2000);
+    for (int i = 0; i < 2000; ++i) many.push_back(pool.Take(1200));
+  }
+  EXPECT_LE(pool.statistics().allocations, before + 2000);
+  EXPECT_LE(pool.statistics().bytes_cached, size_t{8} << 20);
+  EXPECT_GT(pool.statistics().evictions, 0U);
+}
+
+// Each size has been in use once; the one that is now has all the room.
+TEST(BytePoolTest, WhatLiesUnusedForTheLongestTimeGoesFirst) {
+  BytePool pool(/*max_cached_bytes=*/100'000);
+  for (size_t size : {100, 500, 1500, 4000, 18'000, 100}) {
+    for (int round = 0; round < 3; ++round) {
+      std::vector<PooledBytes> many;
+      for (size_t bytes = 0; bytes + 20'000 < 100'000; bytes += size) {
+        many.push_back(pool.Take(size));
+      }
+      const uint64_t before = pool.statistics().allocations;
+      const size_t count = many.size();
+      many.clear();
+      for (size_t i = 0; i < count / 2; ++i) many.push_back(pool.Take(size));
+      EXPECT_EQ(pool.statistics().allocations, before) << size;
+    }
+    EXPECT_LE(pool.statistics().bytes_cached, 100'000U);
+  }
+}
+
 TEST(BytePoolTest, ServesSizesBeyondItsClasses) {
   BytePool pool;
   PooledBytes large = pool.Take(1 << 20);

@@ -53,6 +53,7 @@ class IntrusiveList {
 
   bool empty() const { return head_.next_ == &head_; }
   T& front() { return static_cast<T&>(*head_.next_); }
+  const T& front() const { return static_cast<const T&>(*head_.next_); }
   T& back() { return static_cast<T&>(*head_.previous_); }
 
   // `element` must not be in a list of this tag.
@@ -70,6 +71,10 @@ class IntrusiveList {
   T* next(T& element) {
     Node* node = static_cast<Node&>(element).next_;
     return node == &head_ ? nullptr : static_cast<T*>(node);
+  }
+  const T* next(const T& element) const {
+    const Node* node = static_cast<const Node&>(element).next_;
+    return node == &head_ ? nullptr : static_cast<const T*>(node);
   }
 
   // Moves all elements of `other` to the end of this list.

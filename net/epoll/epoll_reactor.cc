@@ -2,8 +2,6 @@
 
 #include <netinet/in.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +11,15 @@
 #include "cordon/net/udp/peer_notices.h"
 
 namespace cordon::net {
+namespace {
+
+// The number of what wakes the reactor.
+constexpr uint64_t kWakeUp = ~uint64_t{0};
+
+// The rest after a call that failed and may succeed a little later.
+constexpr absl::Duration kRest = absl::Milliseconds(1);
+
+}  // namespace
 
 struct EpollReactor::ReceiveBatch {
   std::array<mmsghdr, kBatch> messages;
@@ -43,69 +50,142 @@ absl::StatusOr<std::unique_ptr<EpollReactor>> EpollReactor::Create(
 absl::Status EpollReactor::Init() {
   epoll_.Reset(epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_.valid()) return ErrnoStatus(errno, "epoll_create1");
-  wake_fd_.Reset(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC));
-  if (!wake_fd_.valid()) return ErrnoStatus(errno, "eventfd");
+  if (absl::Status status = wake_.Open(); !status.ok()) return status;
   epoll_event event = {};
   event.events = EPOLLIN;
-  event.data.ptr = nullptr;
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_fd_.get(), &event) != 0) {
+  event.data.u64 = kWakeUp;
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) {
     return ErrnoStatus(errno, "epoll_ctl");
   }
-  return absl::OkStatus();
+  return Probe();
 }
 
-void EpollReactor::Wake() {
-  const uint64_t one = 1;
-  [[maybe_unused]] ssize_t written = write(wake_fd_.get(), &one, sizeof(one));
+// What is refused is found out now, and not when peers wait for an answer.
+absl::Status EpollReactor::Probe() {
+  epoll_event event = {};
+  if (epoll_wait(epoll_.get(), &event, 1, 0) < 0 && errno != EINTR) {
+    return ErrnoStatus(errno, "epoll_wait");
+  }
+  absl::StatusOr<MessageCalls> calls = MessageCalls::Probe();
+  if (!calls.ok()) return calls.status();
+  calls_ = *std::move(calls);
+  return absl::OkStatus();
 }
 
 absl::StatusOr<std::unique_ptr<DatagramSocket>> EpollReactor::OpenSocket(
     const DatagramSocketOptions& options) {
-  absl::StatusOr<KernelSocket> socket = OpenKernelSocket(options);
-  if (!socket.ok()) return socket.status();
-  return std::make_unique<EpollSocket>(*this, *std::move(socket), options);
+  if (!failure().ok()) return failure();
+  absl::StatusOr<KernelSocket> opened = OpenKernelSocket(options);
+  if (!opened.ok()) return opened.status();
+  auto socket =
+      std::make_unique<EpollSocket>(*this, *std::move(opened), options);
+  if (absl::Status status = socket->Register(); !status.ok()) return status;
+  return socket;
 }
 
 void EpollReactor::SendQueued() {
   while (!dirty_.empty()) dirty_.pop_front()->SendTrains();
 }
 
-void EpollReactor::Poll(absl::Time until) {
-  SendQueued();
+int EpollReactor::WaitForEvents(absl::Time until,
+                                absl::Span<epoll_event> events) {
   int timeout = 0;
-  if (until > Now()) {
+  if (until > Now() && !trains_.awaited() && failed_.empty()) {
     const absl::Duration wait =
         std::min(until - executor().clock().Now(), absl::Hours(1));
     // Rounded up: ending early would be a busy loop.
     timeout = static_cast<int>(std::max<int64_t>(
         0, absl::ToInt64Milliseconds(wait + absl::Microseconds(999))));
   }
-  std::array<epoll_event, 256> events;
   ++statistics_.system_calls;
   const int count = epoll_wait(epoll_.get(), events.data(),
                                static_cast<int>(events.size()), timeout);
+  return count < 0 && errno == EINTR ? 0 : count;
+}
+
+void EpollReactor::Poll(absl::Time until) {
+  if (!failure().ok()) return PollFailed(until);
+  SendQueued();
+  std::array<epoll_event, 256> events;
+  const int count = WaitForEvents(until, absl::MakeSpan(events));
+  const int error = count < 0 ? errno : 0;
   executor().BeginTurn();
-  for (int i = 0; i < count; ++i) {
-    ++statistics_.completions;
-    if (events[i].data.ptr == nullptr) {
-      uint64_t unused = 0;
-      [[maybe_unused]] ssize_t bytes =
-          read(wake_fd_.get(), &unused, sizeof(unused));
-      continue;
-    }
-    auto& socket = *static_cast<EpollSocket*>(events[i].data.ptr);
-    if ((events[i].events & EPOLLERR) != 0) socket.OnError();
-    if ((events[i].events & EPOLLOUT) != 0) socket.OnWritable();
-    if ((events[i].events & ~EPOLLOUT) != 0) readable_.push_back(socket);
+  trains_.BeginTurn();
+  while (!failed_.empty()) {
+    EpollSocket& socket = *failed_.pop_front();
+    socket.Fail(socket.failure_);
+    socket.Unregister();
   }
-  while (!readable_.empty()) Receive(*readable_.pop_front());
+  for (int i = 0; i < count; ++i) HandleEvent(events[i]);
+  while (!readable_.empty()) {
+    Receive(*readable_.pop_front());
+    // The rest is reported again, in the next turn and before others.
+    if (DeliverySliceSpent()) break;
+  }
+  while (!readable_.empty()) readable_.pop_front();
+  if (error == 0) {
+    wait_failures_ = 0;
+  } else {
+    HandleWaitError(error);
+  }
+}
+
+void EpollReactor::HandleEvent(const epoll_event& event) {
+  ++statistics_.completions;
+  if (event.data.u64 == kWakeUp) {
+    wake_.Clear();
+    return;
+  }
+  // Each of these may call somebody who destroys others.
+  EpollSocket** const found = registered_.Find(event.data.u64);
+  if (found == nullptr) return;
+  EpollSocket& socket = **found;
+  if ((event.events & EPOLLERR) != 0) socket.OnError();
+  if ((event.events & EPOLLOUT) != 0) socket.OnWritable();
+  if ((event.events & ~EPOLLOUT) != 0 &&
+      !socket.IntrusiveListNode<EpollReadableTag>::linked()) {
+    readable_.push_back(socket);
+  }
+}
+
+void EpollReactor::HandleWaitError(int error) {
+  if (error == ENOMEM && ++wait_failures_ < kMaxFailures) {
+    wake_.Wait(kRest);
+    return;
+  }
+  FailAll(ErrnoStatus(error, "the kernel refuses to wait for sockets"));
+}
+
+void EpollReactor::FailAll(const absl::Status& why) {
+  Fail(why);
+  // A receiver that hears of it may destroy others.
+  IntrusiveList<EpollSocket, EpollAllTag> told;
+  while (!sockets_.empty()) {
+    EpollSocket& socket = *sockets_.pop_front();
+    told.push_back(socket);
+    socket.Fail(why);
+  }
+  sockets_.splice(told);
+}
+
+void EpollReactor::PollFailed(absl::Time until) {
+  if (until > Now()) wake_.Wait(until - executor().clock().Now());
+  wake_.Clear();
+  executor().BeginTurn();
+  trains_.BeginTurn();
 }
 
 void EpollReactor::Receive(EpollSocket& socket) {
   ReceiveBatch& batch = *receive_;
-  for (size_t round = 0; round < kBatchesPerTurn; ++round) {
-    if (socket.receiver_ == nullptr) return;
-    for (size_t i = 0; i < kBatch; ++i) {
+  const size_t most = calls_->receive_batch();
+  for (size_t taken = 0; taken < kBatch * kBatchesPerTurn; taken += most) {
+    // Who receives may answer: not before there is memory for it. What is left
+    // makes epoll report the socket again.
+    if (socket.receiver_ == nullptr || !socket.status().ok() || MustSend()) {
+      return;
+    }
+    if (taken > 0 && taken % kBatch == 0 && DeliverySliceSpent()) return;
+    for (size_t i = 0; i < most; ++i) {
       batch.vectors[i] = {batch.memory.get() + i * kReceiveBytes,
                           kReceiveBytes};
       batch.messages[i] = {};
@@ -118,23 +198,25 @@ void EpollReactor::Receive(EpollSocket& socket) {
       message.msg_controllen = sizeof(ReceiveBatch::Control);
     }
     ++statistics_.system_calls;
-    const int received = recvmmsg(socket.socket_.fd.get(),
-                                  batch.messages.data(), kBatch, 0, nullptr);
+    const int received =
+        calls_->Receive(socket.socket_.fd.get(), batch.messages.data(), most);
     if (received < 0) {
-      if (errno != EAGAIN && errno != EINTR) {
-        ReportSocketError(errno, socket.socket_, socket.peer_,
-                          *socket.receiver_);
-        continue;
-      }
-      return;
+      const int error = errno;
+      if (error == EAGAIN) socket.OnReceived();
+      if (error == EAGAIN || error == EINTR) return;
+      ReportSocketError(error, socket.socket_, socket.peer_, *socket.receiver_);
+      socket.CountReceiveError(error);
+      if (!socket.status().ok()) socket.Unregister();
+      continue;
     }
+    socket.OnReceived();
     for (int i = 0; i < received && socket.receiver_ != nullptr; ++i) {
       DeliverMessage(batch.messages[i].msg_hdr,
                      {static_cast<uint8_t*>(batch.vectors[i].iov_base),
                       batch.messages[i].msg_len},
-                     socket.peer_, *socket.receiver_, socket.statistics_);
+                     socket.peer_, socket.receiver_, socket.statistics_);
     }
-    if (static_cast<size_t>(received) < kBatch) return;
+    if (static_cast<size_t>(received) < most) return;
   }
 }
 
@@ -147,11 +229,42 @@ EpollSocket::EpollSocket(EpollReactor& reactor, KernelSocket socket,
       peer_(options.connect) {
   local_endpoint_ = socket_.local;
   connected_ = !peer_.is_none();
+  reactor_.sockets_.push_back(*this);
 }
 
 EpollSocket::~EpollSocket() {
-  if (socket_.fd.valid()) SendTrains();
-  for (Train* train : pending_) trains_.Return(train);
+  receiver_ = nullptr;
+  if (!socket_.fd.valid()) return;
+  SendRest();
+  Release();
+}
+
+absl::Status EpollSocket::Register() {
+  reactor_.registered_.Allocate(&id_) = this;
+  registered_ = true;
+  epoll_event event = {};
+  event.data.u64 = id_;
+  if (epoll_ctl(reactor_.epoll_.get(), EPOLL_CTL_ADD, socket_.fd.get(),
+                &event) != 0) {
+    return ErrnoStatus(errno, "cannot wait for another socket: epoll_ctl");
+  }
+  return absl::OkStatus();
+}
+
+void EpollSocket::Unregister() {
+  if (!registered_) return;
+  // It fails only for what was never added.
+  (void)epoll_ctl(reactor_.epoll_.get(), EPOLL_CTL_DEL, socket_.fd.get(),
+                  nullptr);
+  reactor_.registered_.Free(id_);
+  registered_ = false;
+}
+
+void EpollSocket::Release() {
+  // First: a process that was forked meanwhile has the descriptor, too, and
+  // epoll would go on telling of it.
+  Unregister();
+  socket_.fd.Reset();
 }
 
 void EpollSocket::StartReceiving(DatagramReceiver& receiver) {
@@ -165,29 +278,34 @@ void EpollSocket::StopReceiving() {
 }
 
 void EpollSocket::UpdateInterest() {
-  if (!socket_.fd.valid()) return;
-  const uint32_t wanted = (receiver_ != nullptr ? uint32_t{EPOLLIN} : 0U) |
+  if (!registered_) return;
+  const bool receives = receiver_ != nullptr && status().ok();
+  const uint32_t wanted = (receives ? uint32_t{EPOLLIN} : 0U) |
                           (congested() ? uint32_t{EPOLLOUT} : 0U);
-  if (registered_ && wanted == interest_) return;
+  if (wanted == interest_) return;
   epoll_event event = {};
   event.events = wanted;
-  event.data.ptr = this;
-  epoll_ctl(reactor_.epoll_.get(), registered_ ? EPOLL_CTL_MOD : EPOLL_CTL_ADD,
-            socket_.fd.get(), &event);
-  registered_ = true;
+  event.data.u64 = id_;
+  if (epoll_ctl(reactor_.epoll_.get(), EPOLL_CTL_MOD, socket_.fd.get(),
+                &event) != 0) {
+    if (!status().ok()) return;
+    failure_ = ErrnoStatus(errno, "cannot wait for a socket: epoll_ctl");
+    if (!IntrusiveListNode<EpollFailedTag>::linked()) {
+      reactor_.failed_.push_back(*this);
+    }
+    return;
+  }
   interest_ = wanted;
 }
 
 Task<absl::Status> EpollSocket::Close() {
   if (!socket_.fd.valid()) co_return absl::OkStatus();
-  FlushNow();
-  StopReceiving();
-  for (Train* train : std::exchange(pending_, {})) {
-    statistics_.send_errors += train->segments;
-    trains_.Return(train);
-  }
+  End(ClosedStatus());
+  SendRest();
+  receiver_ = nullptr;
   IntrusiveListNode<EpollReadableTag>::Unlink();
-  socket_.fd.Reset();
+  IntrusiveListNode<EpollFailedTag>::Unlink();
+  Release();
   co_return absl::OkStatus();
 }
 
@@ -197,47 +315,70 @@ void EpollSocket::OnQueued() {
   }
 }
 
-void EpollSocket::FlushNow() { SendTrains(); }
+void EpollSocket::SendRest() {
+  const bool full = congested();
+  IntrusiveListNode<EpollDirtyTag>::Unlink();
+  std::vector<Train*> rest;
+  TakeTrains(rest);
+  for (Train* train : rest) {
+    if (full) {
+      Drop(*train);
+      continue;
+    }
+    SendAtOnce(*train, socket_, peer_, statistics_);
+    Return(*train);
+  }
+}
 
 void EpollSocket::SendTrains() {
   IntrusiveListNode<EpollDirtyTag>::Unlink();
-  for (Train* train : queued()) {
+  if (!status().ok()) return;
+  TakeTrains(sending_);
+  const auto unfit = [this](Train* train) {
     if (train->segments > 0 && train->Prepare(socket_.family, connected_)) {
-      pending_.push_back(train);
-    } else {
-      trains_.Return(train);
+      return false;
     }
-  }
-  queued().clear();
-  CloseTrains();
+    // Nothing was committed to it, or no such peer can be reached.
+    Drop(*train);
+    return true;
+  };
+  sending_.erase(std::remove_if(sending_.begin(), sending_.end(), unfit),
+                 sending_.end());
 
   size_t done = 0;
   bool full = false;
-  while (done < pending_.size() && !full) {
+  while (done < sending_.size() && !full) {
     std::array<mmsghdr, EpollReactor::kBatch> messages;
-    const size_t count = std::min(messages.size(), pending_.size() - done);
+    const size_t count = std::min(messages.size(), sending_.size() - done);
     for (size_t i = 0; i < count; ++i) {
-      messages[i].msg_hdr = pending_[done + i]->message;
+      messages[i].msg_hdr = sending_[done + i]->message;
     }
     ++reactor_.statistics_.system_calls;
-    const int sent =
-        sendmmsg(socket_.fd.get(), messages.data(), count, MSG_DONTWAIT);
+    const int sent = reactor_.calls_->Send(socket_.fd.get(), messages.data(),
+                                           count, MSG_DONTWAIT);
     const size_t accepted = sent > 0 ? static_cast<size_t>(sent) : 0;
     for (size_t i = 0; i < accepted; ++i) {
-      const Train& train = *pending_[done + i];
+      Train& train = *sending_[done + i];
       ++statistics_.trains_sent;
       statistics_.datagrams_sent += train.segments;
-      statistics_.bytes_sent += train.bytes;
-      trains_.Return(pending_[done + i]);
+      statistics_.bytes_sent += train.bytes_left();
+      Return(train);
     }
     done += accepted;
     if (sent < 0) {
-      full = !RecoverFromSendError(*pending_[done], errno, socket_, peer_,
-                                   receiver_, &gso_, statistics_);
-      if (!full) trains_.Return(pending_[done++]);
+      Train& train = *sending_[done];
+      bool gso = true;
+      full = !RecoverFromSendError(train, errno, socket_, peer_, receiver_,
+                                   &gso, statistics_);
+      if (!gso) EndTrains(train.peer);
+      if (!full) {
+        Return(train);
+        ++done;
+      }
     }
   }
-  pending_.erase(pending_.begin(), pending_.begin() + done);
+  for (; done < sending_.size(); ++done) Keep(*sending_[done]);
+  sending_.clear();
   if (full != congested()) {
     SetCongested(full);
     UpdateInterest();
@@ -249,11 +390,12 @@ void EpollSocket::OnWritable() { SendTrains(); }
 void EpollSocket::OnError() {
   if (socket_.peer_notices) {
     ReadPeerNotices(socket_.fd.get(), receiver_, statistics_);
-  } else if (receiver_ == nullptr) {
+  } else if (receiver_ == nullptr || !status().ok()) {
     // Nobody else takes it.
     int error = 0;
     socklen_t size = sizeof(error);
-    getsockopt(socket_.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
+    // It cannot fail for a socket.
+    (void)getsockopt(socket_.fd.get(), SOL_SOCKET, SO_ERROR, &error, &size);
   }
 }
 

@@ -18,7 +18,9 @@
 #include "cordon/net/reactor/make_reactor.h"
 #include "cordon/net/reactor/reactor.h"
 #include "cordon/net/task/status_macros.h"
+#include "cordon/net/task/task_scope.h"
 #include "cordon/net/task/timeout.h"
+#include "cordon/net/task/wait_queue.h"
 #include "cordon/net/udp/datagram_socket.h"
 #include "cordon/net/udp/udp_socket.h"
 #include "gtest/gtest.h"
@@ -28,6 +30,7 @@ namespace {
 
 using ::cordon::testing::Call;
 using ::cordon::testing::CallFailure;
+using ::cordon::testing::PartialSubmission;
 
 constexpr absl::Duration kPatience = absl::Seconds(20);
 constexpr int kAlways = 1'000'000;
@@ -192,11 +195,353 @@ Task<absl::Status> ReceivesFail(Reactor& reactor) {
 
 TEST_P(FailingCallsTest, AReceiveThatFailsIsMadeAgain) { Run(ReceivesFail); }
 
+// More than there is memory for at once, and each is lost.
+Task<absl::Status> ManySendsFail(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(Pair pair, Pair::Open(reactor));
+  constexpr int kCount = 700;
+  const CallFailure failure(Call::kSend, ENOBUFS, kCount);
+  for (int i = 0; i < kCount; ++i) {
+    Path path = pair.ToClient();
+    CO_RETURN_IF_ERROR(co_await pair.server.Send(path, Bytes("lost")));
+  }
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(5)));
+  EXPECT_EQ(failure.happened(), kCount);
+  EXPECT_EQ(pair.server.statistics().send_errors, uint64_t{kCount});
+  EXPECT_EQ(pair.server.statistics().datagrams_sent, 0U);
+  co_return co_await pair.Echo("and the next");
+}
+
+TEST_P(FailingCallsTest, WhatCannotBeSentIsCountedHoweverMuchItIs) {
+  Run(ManySendsFail);
+}
+
+// And if the socket is full, none is.
+Task<absl::Status> ManySendsWait(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(Pair pair, Pair::Open(reactor));
+  constexpr int kCount = 700;
+  const CallFailure failure(Call::kSend, EAGAIN, 50);
+  for (int i = 0; i < kCount; ++i) {
+    Path path = pair.ToClient();
+    CO_RETURN_IF_ERROR(co_await pair.server.Send(path, Bytes(absl::StrCat(i))));
+  }
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(20)));
+  EXPECT_EQ(pair.server.statistics().datagrams_sent, uint64_t{kCount});
+  EXPECT_EQ(pair.server.statistics().send_errors, 0U);
+  EXPECT_EQ(pair.server.statistics().send_over_quota, 0U);
+  co_return absl::OkStatus();
+}
+
+TEST_P(FailingCallsTest, WhatAFullSocketDoesNotTakeIsSentLater) {
+  Run(ManySendsWait);
+}
+
+Task<absl::Status> NoTrainsToOne(Reactor& reactor) {
+  DatagramSocketOptions options;
+  options.bind = Endpoint::AnyV4(0);
+  CO_ASSIGN_OR_RETURN(UdpSocket server, UdpSocket::Open(reactor, options));
+  options.bind = Endpoint::V4({127, 0, 0, 2}, 0);
+  CO_ASSIGN_OR_RETURN(UdpSocket poor, UdpSocket::Open(reactor, options));
+  options.bind = Endpoint::V4({127, 0, 0, 3}, 0);
+  CO_ASSIGN_OR_RETURN(UdpSocket rich, UdpSocket::Open(reactor, options));
+  constexpr int kTrain = 8;
+  const CallFailure failure(Call::kSend, EIO, 1);
+  uint32_t tried_again = 0;
+  for (uint32_t sent = 0; sent < 2 * DatagramSocket::kTrainRetry;
+       sent += kTrain) {
+    for (UdpSocket* peer : {&poor, &rich}) {
+      const uint64_t trains = server.statistics().trains_sent;
+      Path path(peer->local_endpoint());
+      for (int i = 0; i < kTrain; ++i) {
+        CO_RETURN_IF_ERROR(co_await server.Send(path, Bytes("12345")));
+      }
+      for (int i = 0; i < kTrain; ++i) {
+        CO_RETURN_IF_ERROR(
+            (co_await WithTimeout(kPatience, peer->Recv())).status());
+      }
+      const uint64_t calls = server.statistics().trains_sent - trains;
+      if (peer == &rich) {
+        EXPECT_EQ(calls, 1U);
+      } else if (calls == 1) {
+        ++tried_again;
+      }
+    }
+  }
+  EXPECT_EQ(failure.happened(), 1);
+  EXPECT_EQ(server.statistics().trains_split, 1U);
+  EXPECT_EQ(server.statistics().send_errors, 0U);
+  EXPECT_GT(tried_again, 100U);
+  co_return absl::OkStatus();
+}
+
+TEST_P(FailingCallsTest, ADeviceWithoutTrainsEndsThoseOfItsPeersForAWhile) {
+  Run(NoTrainsToOne);
+}
+
+// One socket has sent much, and the network takes nothing of it.
+Task<absl::Status> OneIsCongested(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(Pair pair, Pair::Open(reactor));
+  CO_ASSIGN_OR_RETURN(Pair other, Pair::Open(reactor));
+  DatagramSocketOptions options;
+  options.bind = Endpoint::LoopbackV4(0);
+  CO_ASSIGN_OR_RETURN(std::unique_ptr<DatagramSocket> full,
+                      reactor.OpenSocket(options));
+  {
+    const CallFailure failure(Call::kSend, EAGAIN, kAlways);
+    for (int i = 0; i < 512; ++i) {
+      Path path = pair.ToClient();
+      full->Send(path, Bytes("stuck"));
+    }
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(2)));
+    EXPECT_TRUE(full->congested());
+    EXPECT_GE(full->statistics().send_over_quota,
+              512 - DatagramSocket::kMaxTrains);
+    EXPECT_EQ(full->statistics().send_errors, 0U);
+  }
+  co_return co_await other.Echo("there is room");
+}
+
+TEST_P(FailingCallsTest, AFullSocketLeavesMemoryToTheOthers) {
+  Run(OneIsCongested);
+}
+
+class Hearing final : public DatagramReceiver {
+ public:
+  void OnDatagram(const Datagram&) override { ++calls; }
+  void OnSocketError(const absl::Status&) override { ++calls; }
+  void OnPathMtuChanged(size_t) override { ++calls; }
+  int calls = 0;
+};
+
+// What it sends last meets the news that nobody was there.
+Task<absl::Status> DestroyedWithNews(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(Pair pair, Pair::Open(reactor));
+  DatagramSocketOptions options;
+  options.connect = pair.server.local_endpoint();
+  for (int error : {ECONNREFUSED, EMSGSIZE}) {
+    CO_ASSIGN_OR_RETURN(std::unique_ptr<DatagramSocket> socket,
+                        reactor.OpenSocket(options));
+    Hearing hearing;
+    socket->StartReceiving(hearing);
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+    const CallFailure failure(Call::kSend, error, 1);
+    Path path;
+    EXPECT_TRUE(socket->Send(path, Bytes("the last")));
+    socket.reset();
+    EXPECT_EQ(failure.happened(), 1);
+    EXPECT_EQ(hearing.calls, 0);
+    // It was sent all the same.
+    CO_RETURN_IF_ERROR(
+        (co_await WithTimeout(kPatience, pair.server.Recv())).status());
+  }
+  co_return absl::OkStatus();
+}
+
+TEST_P(FailingCallsTest, ASocketThatIsDestroyedCallsNobody) {
+  Run(DestroyedWithNews);
+}
+
+// The system never lets anybody receive again.
+Task<absl::Status> ReceivesAreRefused(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(Pair pair, Pair::Open(reactor));
+  const CallFailure failure(Call::kReceive, EPERM, kAlways);
+  CO_RETURN_IF_ERROR(co_await pair.client.Close());
+  Path path(pair.server.local_endpoint());
+  // Wakes those who wait for it.
+  CO_RETURN_IF_ERROR(co_await pair.server.Send(path, Bytes("x")));
+  const absl::Status refused =
+      (co_await WithTimeout(kPatience, pair.server.Recv())).status();
+  EXPECT_TRUE(absl::IsPermissionDenied(refused)) << refused;
+  EXPECT_TRUE(
+      absl::StrContains(refused.message(), "failed to receive 1000 times"))
+      << refused;
+  const int times = failure.happened();
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(20)));
+  EXPECT_EQ(failure.happened(), times);
+  EXPECT_EQ(co_await pair.server.Send(path, Bytes("x")), refused);
+  co_return co_await pair.server.Close();
+}
+
+TEST_P(FailingCallsTest, ASocketThatMayNotReceiveEndsInAnError) {
+  Run(ReceivesAreRefused);
+}
+
+Task<absl::Status> WaitsForEver(Reactor& reactor, absl::Status& receiver) {
+  CO_ASSIGN_OR_RETURN(Pair pair, Pair::Open(reactor));
+  CO_RETURN_IF_ERROR(co_await pair.Echo("before"));
+  receiver = (co_await pair.server.Recv()).status();
+  co_return co_await pair.server.Close();
+}
+
+Task<absl::Status> WaitsThenFails(Reactor& reactor, Call call, int error,
+                                  absl::Status& receiver) {
+  TaskScope scope;
+  scope.Spawn(WaitsForEver(reactor, receiver));
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(5)));
+  const CallFailure failure(call, error, kAlways);
+  const absl::Status stopped = co_await SleepFor(absl::Minutes(5));
+  EXPECT_TRUE(absl::IsCancelled(stopped)) << stopped;
+  (void)co_await scope.Join();
+  const int times = failure.happened();
+  EXPECT_LE(times, 200) << error;
+  co_return absl::OkStatus();
+}
+
+TEST_P(FailingCallsTest, AReactorThatMayNotWaitEndsInAnError) {
+  const Call call =
+      GetParam() == Backend::kIoUring ? Call::kRingEnter : Call::kEpollWait;
+  struct Case {
+    int error;
+    absl::StatusCode code;
+  };
+  for (const Case& c : {Case{EPERM, absl::StatusCode::kPermissionDenied},
+                        Case{ENOSYS, absl::StatusCode::kUnimplemented},
+                        // This one may pass.
+                        Case{ENOMEM, absl::StatusCode::kResourceExhausted}}) {
+    absl::StatusOr<std::unique_ptr<Reactor>> reactor = Make(GetParam());
+    ASSERT_TRUE(reactor.ok()) << reactor.status();
+    absl::Status receiver;
+    const absl::Status status =
+        (*reactor)->Run(WaitsThenFails(**reactor, call, c.error, receiver));
+    EXPECT_EQ(status.code(), c.code) << status;
+    EXPECT_TRUE(absl::StrContains(status.message(), "refuses")) << status;
+    EXPECT_EQ(receiver, status);
+    DatagramSocketOptions options;
+    options.bind = Endpoint::LoopbackV4(0);
+    EXPECT_EQ((*reactor)->OpenSocket(options).status(), status);
+    // It may be tried again, with the same result.
+    EXPECT_EQ((*reactor)->Run(EchoOnce(**reactor)), status);
+  }
+}
+
+Task<absl::Status> WaitsAgain(Reactor& reactor, Call call) {
+  CO_ASSIGN_OR_RETURN(Pair pair, Pair::Open(reactor));
+  for (int error : {ENOMEM, EINTR}) {
+    const CallFailure failure(call, error, 5);
+    CO_RETURN_IF_ERROR(co_await pair.Echo(absl::StrCat(error)));
+    EXPECT_EQ(failure.happened(), 5);
+  }
+  co_return absl::OkStatus();
+}
+
+TEST_P(FailingCallsTest, ALackOfMemoryThatPassesIsWaitedFor) {
+  const Call call =
+      GetParam() == Backend::kIoUring ? Call::kRingEnter : Call::kEpollWait;
+  absl::StatusOr<std::unique_ptr<Reactor>> reactor = Make(GetParam());
+  ASSERT_TRUE(reactor.ok()) << reactor.status();
+  EXPECT_EQ((*reactor)->Run(WaitsAgain(**reactor, call)), absl::OkStatus());
+}
+
 INSTANTIATE_TEST_SUITE_P(Reactors, FailingCallsTest,
                          ::testing::Values(Backend::kIoUring, Backend::kEpoll),
                          [](const auto& param) {
                            return AbslUnparseFlag(param.param);
                          });
+
+// Until the reactor has looked at the network once.
+Task<absl::Status> NextTurn(Reactor& reactor) {
+  Event turn;
+  reactor.Post([&turn] { turn.Set(); });
+  co_return co_await turn.Wait();
+}
+
+// What the kernel has not taken keeps its memory until it has.
+Task<absl::Status> TakenInPart(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(Pair pair, Pair::Open(reactor));
+  CO_RETURN_IF_ERROR(co_await pair.Echo("it works"));
+  constexpr int kCount = 200;
+  const PartialSubmission partial(3, 30);
+  for (int i = 0; i < kCount; ++i) {
+    Path path = pair.ToClient();
+    CO_RETURN_IF_ERROR(co_await pair.server.Send(path, Bytes(absl::StrCat(i))));
+    if (i % 10 == 9)
+      CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+  }
+  for (int i = 0; i < kCount; ++i) {
+    CO_ASSIGN_OR_RETURN(UdpSocket::Packet packet,
+                        co_await WithTimeout(kPatience, pair.client.Recv()));
+    const absl::Span<const uint8_t> bytes = packet.payload.bytes();
+    EXPECT_EQ(std::string(bytes.begin(), bytes.end()), absl::StrCat(i));
+  }
+  EXPECT_GT(partial.happened(), 0);
+  EXPECT_GT(pair.server.statistics().sends_postponed, 0U);
+  EXPECT_EQ(pair.server.statistics().datagrams_sent, uint64_t{kCount} + 1);
+  co_return absl::OkStatus();
+}
+
+// Nor is it sent by another socket that has got the same descriptor.
+Task<absl::Status> EndsWhileTakenInPart(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(Pair pair, Pair::Open(reactor));
+  CO_RETURN_IF_ERROR(co_await pair.Echo("it works"));
+  const Endpoint to = pair.server.local_endpoint();
+  for (bool destroyed : {false, true}) {
+    DatagramSocketOptions options;
+    options.connect = to;
+    CO_ASSIGN_OR_RETURN(UdpSocket opened, UdpSocket::Open(reactor, options));
+    auto socket = std::make_unique<UdpSocket>(std::move(opened));
+    const Endpoint from = socket->local_endpoint();
+    const PartialSubmission partial(1, 4);
+    for (int i = 0; i < 8; ++i) {
+      Path path;
+      CO_RETURN_IF_ERROR(co_await socket->Send(path, Bytes(absl::StrCat(i))));
+    }
+    CO_RETURN_IF_ERROR(co_await NextTurn(reactor));
+    if (!destroyed) CO_RETURN_IF_ERROR(co_await socket->Close());
+    socket.reset();
+    CO_ASSIGN_OR_RETURN(UdpSocket next, UdpSocket::Open(reactor, options));
+    for (int i = 0; i < 8; ++i) {
+      CO_ASSIGN_OR_RETURN(UdpSocket::Packet packet,
+                          co_await WithTimeout(kPatience, pair.server.Recv()));
+      EXPECT_EQ(packet.path.peer, from);
+    }
+    EXPECT_GT(partial.happened(), 0);
+  }
+  co_return absl::OkStatus();
+}
+
+TEST(FailingRingTest, ASubmissionThatWasTakenInPartChangesNothing) {
+  for (Task<absl::Status> (*play)(Reactor&) :
+       {TakenInPart, EndsWhileTakenInPart}) {
+    absl::StatusOr<std::unique_ptr<Reactor>> reactor = Make(Backend::kIoUring);
+    ASSERT_TRUE(reactor.ok()) << reactor.status();
+    EXPECT_EQ((*reactor)->Run(play(**reactor)), absl::OkStatus());
+  }
+}
+
+Task<absl::Status> NobodyIsWatched(Reactor& reactor) {
+  CO_ASSIGN_OR_RETURN(Pair pair, Pair::Open(reactor));
+  {
+    const CallFailure failure(Call::kEpollControl, ENOSPC, 1);
+    const absl::Status refused = Pair::Open(reactor).status();
+    EXPECT_TRUE(absl::StrContains(refused.message(), "epoll_ctl")) << refused;
+    EXPECT_EQ(failure.happened(), 1);
+  }
+  CO_RETURN_IF_ERROR(co_await pair.Echo("those that are there"));
+  DatagramSocketOptions options;
+  options.bind = Endpoint::LoopbackV4(0);
+  CO_ASSIGN_OR_RETURN(std::unique_ptr<DatagramSocket> socket,
+                      reactor.OpenSocket(options));
+  class Told final : public DatagramReceiver {
+   public:
+    void OnDatagram(const Datagram&) override {}
+    void OnSocketFailed(const absl::Status& status) override { told = status; }
+    absl::Status told;
+  } told;
+  const CallFailure failure(Call::kEpollControl, EPERM, 1);
+  socket->StartReceiving(told);
+  EXPECT_EQ(failure.happened(), 1);
+  EXPECT_TRUE(told.told.ok());
+  CO_RETURN_IF_ERROR(co_await NextTurn(reactor));
+  EXPECT_TRUE(absl::IsPermissionDenied(told.told)) << told.told;
+  EXPECT_EQ(socket->status(), told.told);
+  CO_RETURN_IF_ERROR(co_await socket->Close());
+  co_return co_await pair.Echo("those that are there");
+}
+
+TEST(FailingEpollTest, ASocketThatCannotBeWatchedIsAnError) {
+  absl::StatusOr<std::unique_ptr<Reactor>> reactor = Make(Backend::kEpoll);
+  ASSERT_TRUE(reactor.ok()) << reactor.status();
+  EXPECT_EQ((*reactor)->Run(NobodyIsWatched(**reactor)), absl::OkStatus());
+}
 
 void ExpectWorks(absl::StatusOr<std::unique_ptr<Reactor>> reactor,
                  absl::string_view backend) {

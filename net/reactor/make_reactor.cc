@@ -1,14 +1,21 @@
 #include "cordon/net/reactor/make_reactor.h"
 
-#include <cstdio>
 #include <utility>
 
 #include "absl/base/call_once.h"
 #include "absl/strings/str_cat.h"
+#include "cordon/net/base/line_writer.h"
 #include "cordon/net/epoll/epoll_reactor.h"
 #include "cordon/net/uring/uring_reactor.h"
 
 namespace cordon::net {
+namespace {
+
+void Say(const std::string& what) {
+  LineWriter::StandardError().Write(absl::StrCat("cordon: ", what));
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Reactor>> MakeReactor(
     const ReactorOptions& options) {
@@ -18,14 +25,19 @@ absl::StatusOr<std::unique_ptr<Reactor>> MakeReactor(
     if (uring.ok()) return *std::move(uring);
     if (options.backend == Backend::kIoUring) return uring.status();
     static absl::once_flag said;
-    absl::call_once(said, [&uring] {
-      std::fprintf(stderr, "cordon: using epoll: %s\n",
-                   std::string(uring.status().message()).c_str());
-    });
+    absl::call_once(said, Say,
+                    absl::StrCat("using epoll: ", uring.status().message()));
   }
   absl::StatusOr<std::unique_ptr<EpollReactor>> epoll =
       EpollReactor::Create({});
   if (!epoll.ok()) return epoll.status();
+  if (const std::string& limitation = (*epoll)->limitation();
+      !limitation.empty()) {
+    static absl::once_flag said;
+    absl::call_once(
+        said, Say,
+        absl::StrCat("a system call for each datagram: ", limitation));
+  }
   return *std::move(epoll);
 }
 

@@ -21,8 +21,11 @@ struct ReactorOptions {
   Backend backend = Backend::kAuto;
 };
 
-// With `kAuto` a refusal of io_uring (containers, old kernels) is said once on
-// stderr, with its reason; `Reactor::backend` tells what was chosen.
+// Finds out which system calls the kernel, or a container's filter, lets this
+// thread make, and makes do with them: io_uring, or epoll with recvmmsg and
+// sendmmsg, or epoll with a call for each datagram. An error where nothing
+// works. What is not the best is said once on stderr, with its reason;
+// `Reactor::backend` tells what was chosen.
 absl::StatusOr<std::unique_ptr<Reactor>> MakeReactor(
     const ReactorOptions& options);
 

@@ -1,7 +1,10 @@
 // What every reactor promises, whatever it is built on.
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <atomic>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <thread>
@@ -16,6 +19,7 @@
 #include "cordon/net/task/status_macros.h"
 #include "cordon/net/task/task_scope.h"
 #include "cordon/net/task/timeout.h"
+#include "cordon/net/task/when_all.h"
 #include "cordon/net/udp/udp_socket.h"
 #include "cordon/testing/sim/sim_reactor.h"
 #include "gtest/gtest.h"
@@ -374,6 +378,316 @@ TEST_P(ReactorContractTest, RunsWhatOtherThreadsPost) {
   EXPECT_TRUE(reactor_->Run(done.Wait()).ok());
   other.join();
   EXPECT_EQ(ran, kPosts);
+}
+
+Task<void> RecvInto(UdpSocket& socket, absl::Status* status) {
+  *status = (co_await socket.Recv()).status();
+}
+
+// Two sockets have datagrams; each round takes one of them.
+Task<absl::Status> TakeByAny(Reactor& reactor) {
+  constexpr int kEach = 5;
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket a, UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+  CO_ASSIGN_OR_RETURN(
+      UdpSocket b, UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0)}));
+  Path to_a(a.local_endpoint());
+  Path to_b(b.local_endpoint());
+  for (int i = 0; i < kEach; ++i) {
+    CO_RETURN_IF_ERROR(co_await b.Send(to_a, Bytes("for a")));
+    CO_RETURN_IF_ERROR(co_await a.Send(to_b, Bytes("for b")));
+  }
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(20)));
+  // Nor does one take any that begins when stop was requested.
+  TaskScope stopped;
+  stopped.RequestStop();
+  absl::Status status;
+  stopped.Spawn(RecvInto(a, &status));
+  CO_RETURN_IF_ERROR(co_await stopped.Join());
+  EXPECT_TRUE(absl::IsCancelled(status)) << status;
+  std::array<int, 2> taken = {};
+  for (int i = 0; i < 2 * kEach; ++i) {
+    auto any = co_await WhenAny(a.Recv(), b.Recv());
+    absl::StatusOr<UdpSocket::Packet>& packet =
+        any.index == 0 ? std::get<0>(any.results) : std::get<1>(any.results);
+    CO_RETURN_IF_ERROR(packet.status());
+    EXPECT_EQ(Text(packet->payload), any.index == 0 ? "for a" : "for b");
+    ++taken.at(any.index);
+  }
+  EXPECT_EQ(taken, (std::array<int, 2>{kEach, kEach}));
+  co_return absl::OkStatus();
+}
+
+TEST_P(ReactorContractTest, WhenAnyOfTwoSocketsLosesNothing) {
+  EXPECT_EQ(reactor_->Run(TakeByAny(*reactor_)), absl::OkStatus());
+}
+
+// Work that takes so long.
+void Burn(Reactor& reactor, absl::Duration duration) {
+  if (auto* simulated = dynamic_cast<testing::SimReactor*>(&reactor)) {
+    simulated->clock().Advance(duration);
+    return;
+  }
+  const absl::Time end = reactor.ReadClock() + duration;
+  while (reactor.ReadClock() < end) {
+  }
+}
+
+Task<absl::Status> WaitAfterALongTurn(Reactor& reactor) {
+  Event never;
+  for (bool sleep : {false, true}) {
+    Burn(reactor, absl::Milliseconds(60));
+    const absl::Time begin = reactor.ReadClock();
+    if (sleep) {
+      CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(40)));
+    } else {
+      const absl::Status status =
+          co_await WithTimeout(absl::Milliseconds(40), never.Wait());
+      EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+    }
+    EXPECT_GE(reactor.ReadClock() - begin, absl::Milliseconds(40));
+  }
+  co_return absl::OkStatus();
+}
+
+TEST_P(ReactorContractTest, DurationsCountFromTheCallAfterALongTurn) {
+  EXPECT_EQ(reactor_->Run(WaitAfterALongTurn(*reactor_)), absl::OkStatus());
+}
+
+// Takes long over each datagram.
+class SlowReceiver final : public DatagramReceiver {
+ public:
+  explicit SlowReceiver(Reactor& reactor) : reactor_(reactor) {}
+
+  void OnDatagram(const Datagram&) override {
+    Burn(reactor_, absl::Milliseconds(1));
+    const uint64_t turn = reactor_.statistics().turns;
+    in_this_turn_ = turn == turn_ ? in_this_turn_ + 1 : 1;
+    turn_ = turn;
+    most_in_a_turn_ = std::max(most_in_a_turn_, in_this_turn_);
+    if (++received_ == wanted_) done_.Set();
+  }
+  Task<absl::Status> Await(size_t count) {
+    wanted_ = count;
+    co_return co_await WithTimeout(kPatience, done_.Wait());
+  }
+  size_t received() const { return received_; }
+  size_t most_in_a_turn() const { return most_in_a_turn_; }
+
+ private:
+  Reactor& reactor_;
+  uint64_t turn_ = 0;
+  size_t in_this_turn_ = 0;
+  size_t most_in_a_turn_ = 0;
+  size_t received_ = 0;
+  size_t wanted_ = 0;
+  Event done_;
+};
+
+Task<void> NoteAfter(absl::Duration duration, const SlowReceiver& receiver,
+                     size_t* received) {
+  (void)co_await SleepFor(duration);
+  *received = receiver.received();
+}
+
+Task<absl::Status> ReceiveSlowly(Reactor& reactor) {
+  constexpr size_t kDatagrams = 150;
+  // More than the messages of one recvmmsg are never delivered at once.
+  constexpr size_t kMostAtOnce = 64;
+  SlowReceiver receiver(reactor);
+  CO_ASSIGN_OR_RETURN(std::unique_ptr<DatagramSocket> socket,
+                      reactor.OpenSocket({.bind = Endpoint::LoopbackV4(0)}));
+  socket->StartReceiving(receiver);
+  CO_ASSIGN_OR_RETURN(UdpSocket sender,
+                      UdpSocket::Open(reactor, {.bind = Endpoint::LoopbackV4(0),
+                                                .gso = false}));
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+  TaskScope scope;
+  size_t received_at_timer = kDatagrams;
+  scope.Spawn(NoteAfter(absl::Milliseconds(3), receiver, &received_at_timer));
+  Path path(socket->local_endpoint());
+  for (size_t i = 0; i < kDatagrams; ++i) {
+    CO_RETURN_IF_ERROR(co_await sender.Send(path, Bytes("slow")));
+  }
+  CO_RETURN_IF_ERROR(co_await receiver.Await(kDatagrams));
+  CO_RETURN_IF_ERROR(co_await scope.Join());
+  EXPECT_LE(receiver.most_in_a_turn(), kMostAtOnce);
+  EXPECT_LT(received_at_timer, kDatagrams);
+  co_return co_await socket->Close();
+}
+
+TEST_P(ReactorContractTest, TimersHaveTheirTurnWhileMuchIsReceived) {
+  EXPECT_EQ(reactor_->Run(ReceiveSlowly(*reactor_)), absl::OkStatus());
+}
+
+// What is posted runs, or is destroyed; and whoever posts too late is told.
+TEST_P(ReactorContractTest, WhatIsPostedToOneThatHasEndedIsRefused) {
+  auto alive = std::make_shared<int>();
+  int ran = 0;
+  const auto post = [&] { return reactor_->Post([&ran, alive] { ++ran; }); };
+  EXPECT_FALSE(reactor_->ended());
+  EXPECT_TRUE(post());
+  auto task = [&]() -> Task<absl::Status> {
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+    EXPECT_EQ(ran, 1);
+    // Too late to run.
+    EXPECT_TRUE(post());
+    co_return absl::OkStatus();
+  };
+  for (int run = 1; run <= 2; ++run) {
+    EXPECT_EQ(reactor_->Run(task()), absl::OkStatus());
+    EXPECT_TRUE(reactor_->ended());
+    EXPECT_EQ(ran, 1);
+    EXPECT_EQ(alive.use_count(), 1);
+    absl::AnyInvocable<void()> refused = [&ran, alive] { ++ran; };
+    EXPECT_FALSE(reactor_->Post(std::move(refused)));
+    // It is still the caller's.
+    EXPECT_EQ(alive.use_count(), 2);
+  }
+}
+
+TEST_P(ReactorContractTest, OthersPostWhileItEnds) {
+  if (simulated()) GTEST_SKIP() << "it has no threads";
+  struct Counted {
+    explicit Counted(std::atomic<int>* c) : counter(c) {}
+    ~Counted() { ++*counter; }
+    std::atomic<int>* counter;
+  };
+  std::atomic<int> taken = 0;
+  std::atomic<int> destroyed = 0;
+  std::atomic<int> refused = 0;
+  std::thread other([&] {
+    while (refused == 0) {
+      auto counted = std::make_unique<Counted>(&destroyed);
+      absl::AnyInvocable<void()> function = [c = std::move(counted)] {};
+      if (reactor_->Post(std::move(function))) {
+        ++taken;
+      } else {
+        ++refused;
+      }
+    }
+  });
+  auto task = [&]() -> Task<absl::Status> {
+    while (taken < 100) co_await Yield();
+    co_return absl::OkStatus();
+  };
+  EXPECT_EQ(reactor_->Run(task()), absl::OkStatus());
+  other.join();
+  EXPECT_EQ(destroyed, taken + refused);
+}
+
+TEST_P(ReactorContractTest, ObserversHearOfEachRun) {
+  struct Observer final : RunObserver {
+    void OnRunBegins() override { log += "b"; }
+    bool OnRunEnding() override {
+      log += "e";
+      return true;
+    }
+    void OnRunEnded() override { log += "E"; }
+    std::string log;
+  };
+  auto task = [&]() -> Task<absl::Status> {
+    EXPECT_TRUE(reactor_->running());
+    co_return absl::OkStatus();
+  };
+  Observer stays;
+  {
+    Observer goes;
+    reactor_->AddObserver(goes);
+    reactor_->AddObserver(stays);
+    EXPECT_EQ(reactor_->Run(task()), absl::OkStatus());
+    EXPECT_EQ(goes.log, "beE");
+  }
+  EXPECT_FALSE(reactor_->running());
+  EXPECT_EQ(reactor_->Run(task()), absl::OkStatus());
+  EXPECT_EQ(stays.log, "beEbeE");
+}
+
+// --- Sockets that share a port -----------------------------------------------
+
+class Counter final : public DatagramReceiver {
+ public:
+  void OnDatagram(const Datagram&) override { ++count; }
+  int count = 0;
+};
+
+// What was sent before arrives, and nothing that is sent after.
+Task<absl::Status> RetireOne(Reactor& reactor, Endpoint at) {
+  constexpr int kPeers = 32;
+  std::array<std::unique_ptr<DatagramSocket>, 2> sockets;
+  std::array<Counter, 2> counters;
+  for (size_t i = 0; i < 2; ++i) {
+    CO_ASSIGN_OR_RETURN(sockets[i],
+                        reactor.OpenSocket({.bind = at, .reuse_port = true}));
+    at = sockets[i]->local_endpoint();
+    sockets[i]->StartReceiving(counters[i]);
+  }
+  const Endpoint to = at.is_any()
+                          ? (at.is_v4() ? Endpoint::LoopbackV4(at.port())
+                                        : Endpoint::LoopbackV6(at.port()))
+                          : at;
+  std::vector<UdpSocket> peers;
+  for (int i = 0; i < kPeers; ++i) {
+    CO_ASSIGN_OR_RETURN(UdpSocket peer,
+                        UdpSocket::Open(reactor, {.connect = to}));
+    peers.push_back(std::move(peer));
+  }
+  const auto all_send = [&]() -> Task<absl::Status> {
+    for (UdpSocket& peer : peers) {
+      Path path;
+      CO_RETURN_IF_ERROR(co_await peer.Send(path, Bytes("text")));
+    }
+    co_return absl::OkStatus();
+  };
+  CO_RETURN_IF_ERROR(co_await all_send());
+  while (counters[0].count + counters[1].count < kPeers) {
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+  }
+  const int spread = counters[0].count;
+  EXPECT_GT(spread, 0);
+  EXPECT_LT(spread, kPeers);
+  // These come before, and are read after; but in a simulation, where nothing
+  // waits in a socket.
+  const bool simulated = reactor.backend() == "simulated";
+  if (!simulated) sockets[0]->StopReceiving();
+  CO_RETURN_IF_ERROR(co_await all_send());
+  while (counters[1].count < 2 * (kPeers - spread)) {
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+  }
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(10)));
+  CO_RETURN_IF_ERROR(sockets[0]->Retire());
+  if (!simulated) {
+    EXPECT_EQ(counters[0].count, spread);
+    sockets[0]->StartReceiving(counters[0]);
+  }
+  while (counters[0].count + counters[1].count < 2 * kPeers) {
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+  }
+  EXPECT_EQ(counters[0].count, 2 * spread);
+  CO_RETURN_IF_ERROR(co_await all_send());
+  while (counters[0].count + counters[1].count < 3 * kPeers) {
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(1)));
+  }
+  EXPECT_EQ(counters[0].count, 2 * spread);
+  // It can still send, to anybody.
+  Path path(peers[0].local_endpoint());
+  EXPECT_TRUE(sockets[0]->Send(path, Bytes("bye")));
+  CO_ASSIGN_OR_RETURN(UdpSocket::Packet last,
+                      co_await WithTimeout(kPatience, peers[0].Recv()));
+  EXPECT_EQ(Text(last.payload), "bye");
+  for (auto& socket : sockets) CO_RETURN_IF_ERROR(co_await socket->Close());
+  co_return absl::OkStatus();
+}
+
+TEST_P(ReactorContractTest, ASocketThatIsRetiredGetsNothingNewAndLosesNothing) {
+  if (simulated()) {
+    static_cast<testing::SimReactor&>(*reactor_).SpreadPeers(
+        [](const Endpoint& peer, size_t) -> size_t { return peer.port(); });
+  }
+  for (const Endpoint& at : {Endpoint::LoopbackV4(0), Endpoint::AnyV4(0),
+                             Endpoint::LoopbackV6(0), Endpoint::AnyV6(0)}) {
+    EXPECT_EQ(reactor_->Run(RetireOne(*reactor_, at)), absl::OkStatus()) << at;
+  }
 }
 
 TEST_P(ReactorContractTest, RequestStopStopsTheTaskThatRuns) {

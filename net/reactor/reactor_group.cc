@@ -12,27 +12,24 @@
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
 #include "absl/synchronization/mutex.h"
+#include "cordon/net/base/errno_status.h"
+#include "cordon/net/reactor/usable_cpus.h"
 
 namespace cordon::net {
 namespace {
 
-std::vector<int> UsableCores() {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  std::vector<int> cores;
-  if (sched_getaffinity(0, sizeof(set), &set) == 0) {
-    for (int i = 0; i < CPU_SETSIZE; ++i) {
-      if (CPU_ISSET(i, &set)) cores.push_back(i);
-    }
-  }
-  return cores;
-}
-
-void PinThisThread(int core) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(core, &set);
-  pthread_setaffinity_np(pthread_self(), sizeof(set), &set);
+absl::Status PinThisThread(int cpu) {
+  const size_t bytes = CPU_ALLOC_SIZE(cpu + 1);
+  const auto free = [](cpu_set_t* set) { CPU_FREE(set); };
+  const std::unique_ptr<cpu_set_t, decltype(free)> set(CPU_ALLOC(cpu + 1),
+                                                       free);
+  if (set == nullptr) return absl::ResourceExhaustedError("out of memory");
+  CPU_ZERO_S(bytes, set.get());
+  CPU_SET_S(cpu, bytes, set.get());
+  const int error = pthread_setaffinity_np(pthread_self(), bytes, set.get());
+  if (error == 0) return absl::OkStatus();
+  return ErrnoStatus(error,
+                     absl::StrCat("cannot bind a thread to processor ", cpu));
 }
 
 }  // namespace
@@ -58,7 +55,7 @@ absl::StatusOr<ReactorGroup> ReactorGroup::Create(const Options& options) {
   state->pin = options.pin;
   const size_t count = options.reactors != 0
                            ? options.reactors
-                           : std::max<size_t>(1, UsableCores().size());
+                           : std::min(UsableCpus(), kMaxReactors);
   for (size_t i = 0; i < count; ++i) {
     absl::StatusOr<std::unique_ptr<Reactor>> reactor =
         MakeReactor(options.reactor);
@@ -78,13 +75,14 @@ absl::Status ReactorGroup::RunOnEach(
     absl::FunctionRef<Task<absl::Status>(Reactor& reactor)> make) {
   absl::Mutex mutex;
   absl::Status first_error;
-  const std::vector<int> cores = UsableCores();
+  const std::vector<int> cpus = AllowedCpus();
   auto run = [&](size_t index) {
-    if (state_->pin && !cores.empty()) {
-      PinThisThread(cores[index % cores.size()]);
+    absl::Status status;
+    if (state_->pin && !cpus.empty()) {
+      status = PinThisThread(cpus[index % cpus.size()]);
     }
     Reactor& reactor = *state_->reactors[index];
-    absl::Status status = reactor.Run(make(reactor));
+    if (status.ok()) status = reactor.Run(make(reactor));
     if (!status.ok()) {
       {
         absl::MutexLock lock(&mutex);

@@ -6,7 +6,8 @@
 //       [&](net::Reactor& reactor) { return Serve(reactor, at, context); });
 //
 // The reactors share nothing. A listener on each binds the same port with
-// `reuse_port`; the kernel spreads the peers over them.
+// `reuse_port`; the kernel spreads the peers over them, and the listeners see
+// to it that nothing is lost when one of them comes or goes (dtls/listener.h).
 #ifndef CORDON_NET_REACTOR_REACTOR_GROUP_H_
 #define CORDON_NET_REACTOR_REACTOR_GROUP_H_
 
@@ -30,7 +31,8 @@ class ReactorGroup {
  public:
   struct Options {
     // How many, up to `kMaxReactors`; 0: one for each core that this process
-    // may use.
+    // may use, by its affinity and by the quotas of its control groups (as of a
+    // container with a CPU limit).
     size_t reactors = 0;
     ReactorOptions reactor = {};
     // Bind each thread to a core.

@@ -5,7 +5,8 @@
 //   absl::StatusOr<Job> job = co_await jobs.Recv();     // waits while empty
 //   jobs.Close();                                       // no more jobs
 //
-// To reach a channel from another thread, go through `Reactor::Post`.
+// To reach a channel from another thread, go through `Reactor::Post`. It may be
+// closed, and destroyed, while coroutines wait for it.
 #ifndef CORDON_NET_TASK_CHANNEL_H_
 #define CORDON_NET_TASK_CHANNEL_H_
 
@@ -33,12 +34,17 @@ class Channel {
   size_t capacity() const { return capacity_; }
   bool closed() const { return closed_; }
 
-  // Suspends while the channel is full. kFailedPrecondition once it is closed.
-  // Stop: kCancelled, and the value is not sent.
+  // Suspends while the channel is full. kFailedPrecondition once it is closed
+  // or destroyed. Stop, before it began or since: kCancelled, and the value is
+  // not sent.
   Task<absl::Status> Send(T value) {
+    const StopToken stop = co_await CurrentStopToken();
+    if (stop.stop_requested()) {
+      co_return StoppedStatus("Channel::Send");
+    }
     while (!closed_ && values_.size() >= capacity_) {
-      if (const bool woken = co_await senders_.Wait(); !woken)
-        co_return StoppedStatus("Channel::Send");
+      const Wakeup wakeup = co_await senders_.Wait();
+      if (!wakeup) co_return wakeup.status("Channel::Send");
     }
     if (!TrySend(value)) {
       co_return absl::FailedPreconditionError(
@@ -57,11 +63,16 @@ class Channel {
   bool TrySend(T&& value) { return TrySend(value); }
 
   // Suspends while the channel is empty and open. kOutOfRange when it is closed
-  // and empty. Stop: kCancelled; no value is lost.
+  // and empty, kFailedPrecondition when it is destroyed meanwhile. Stop, before
+  // it began or since: kCancelled, and no value is taken.
   Task<absl::StatusOr<T>> Recv() {
+    const StopToken stop = co_await CurrentStopToken();
+    if (stop.stop_requested()) {
+      co_return StoppedStatus("Channel::Recv");
+    }
     while (values_.empty() && !closed_) {
-      if (const bool woken = co_await receivers_.Wait(); !woken)
-        co_return StoppedStatus("Channel::Recv");
+      const Wakeup wakeup = co_await receivers_.Wait();
+      if (!wakeup) co_return wakeup.status("Channel::Recv");
     }
     std::optional<T> value = TryRecv();
     if (!value.has_value()) {

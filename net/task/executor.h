@@ -72,6 +72,19 @@ class Executor {
   // Reads the clock; `now()` is constant until the next call.
   void BeginTurn() { now_ = clock_->Now(); }
   absl::Time now() const { return now_; }
+  // The time at this very moment, for what must not be counted from the
+  // beginning of a turn that may have lasted long.
+  absl::Time ReadClock() { return clock_->Now(); }
+
+  // How long one kind of work, such as delivering datagrams or resuming
+  // coroutines, may go on in a turn before the rest waits for the next turn, so
+  // that timers and everybody else have theirs.
+  static constexpr absl::Duration kTimeSlice = absl::Milliseconds(10);
+  // Whether what began at `begin` has lasted for a time slice. Reads the clock:
+  // ask after several pieces of work, not after each.
+  bool SliceSpent(absl::Time begin) {
+    return ReadClock() - begin >= kTimeSlice;
+  }
   size_t FireTimers() { return timers_.Advance(now_); }
   TimerWheel& timers() { return timers_; }
   Clock& clock() { return *clock_; }

@@ -20,13 +20,18 @@
 // `lhs` may be a declaration, which takes no parentheses.
 // NOLINTBEGIN(bugprone-macro-parentheses)
 
-// Evaluates `expr`, an `absl::Status`, and `co_return`s it unless it is OK.
-#define CO_RETURN_IF_ERROR(expr)                                  \
-  if (::absl::Status cordon_status = (expr); !cordon_status.ok()) \
-  co_return cordon_status
+// Evaluates `expr`, an `absl::Status`, and `co_return`s it unless it is OK. A
+// single statement: as the branch of an `if` it leaves an `else` to that `if`.
+#define CO_RETURN_IF_ERROR(expr)                                    \
+  do {                                                              \
+    if (::absl::Status cordon_status = (expr); !cordon_status.ok()) \
+      co_return cordon_status;                                      \
+  } while (false)
 
 // Evaluates `expr`, an `absl::StatusOr<T>`; `co_return`s its status unless it
 // is OK, and else moves the value into `lhs`, which may declare a variable.
+// More than one statement, so that it does: not the branch of an `if` without
+// braces, which does not compile.
 #define CO_ASSIGN_OR_RETURN(lhs, expr) \
   CORDON_CO_ASSIGN_OR_RETURN(          \
       CORDON_STATUS_CONCAT(cordon_status_or_, __LINE__), lhs, expr)
@@ -36,9 +41,11 @@
   lhs = *std::move(temporary)
 
 // The same for ordinary functions.
-#define CORDON_RETURN_IF_ERROR(expr)                              \
-  if (::absl::Status cordon_status = (expr); !cordon_status.ok()) \
-  return cordon_status
+#define CORDON_RETURN_IF_ERROR(expr)                                \
+  do {                                                              \
+    if (::absl::Status cordon_status = (expr); !cordon_status.ok()) \
+      return cordon_status;                                         \
+  } while (false)
 #define CORDON_ASSIGN_OR_RETURN(lhs, expr) \
   CORDON_ASSIGN_OR_RETURN_IMPL(            \
       CORDON_STATUS_CONCAT(cordon_status_or_, __LINE__), lhs, expr)

@@ -3,6 +3,7 @@
 #include "cordon/net/task/stop.h"
 
 #include <functional>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -10,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "absl/time/time.h"
 #include "cordon/net/task/channel.h"
+#include "cordon/net/task/status_macros.h"
 #include "cordon/net/task/task_scope.h"
 #include "cordon/net/task/timeout.h"
 #include "cordon/net/task/wait_queue.h"
@@ -72,6 +74,7 @@ struct World {
   Channel<int> full{1};
   Event event;
   WaitQueue queue;
+  std::optional<TaskScope> scope;
 
   World() { EXPECT_TRUE(full.TrySend(0)); }
   void Release() {
@@ -106,8 +109,8 @@ Task<absl::Status> RunEvent(World& world) {
   co_return co_await world.event.Wait();
 }
 Task<absl::Status> RunQueue(World& world) {
-  co_return co_await world.queue.Wait() ? absl::OkStatus()
-                                        : absl::CancelledError("");
+  const Wakeup wakeup = co_await world.queue.Wait();
+  co_return wakeup.status("waiting");
 }
 Task<absl::Status> RunTimeout(World& world) {
   co_return co_await WithTimeout(absl::Hours(1), world.event.Wait());
@@ -205,6 +208,64 @@ INSTANTIATE_TEST_SUITE_P(Awaitables, StopEachTest,
                                            Awaitable{"WaitQueue", RunQueue},
                                            Awaitable{"WithTimeout", RunTimeout},
                                            Awaitable{"TaskScope", RunScope},
+                                           Awaitable{"WhenAny", RunAny}),
+                         [](const auto& param) { return param.param.name; });
+
+// What is destroyed in the turn in which its waiter was woken, or stopped, and
+// has not run yet.
+class DestroyEachTest : public ::testing::TestWithParam<Awaitable> {
+ protected:
+  Task<absl::Status> Play(bool wake, bool stop) {
+    TaskScope scope;
+    scope.Spawn(StopEachTest::Record(GetParam().run(*world_), &result_));
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Seconds(1)));
+    if (wake) world_->Release();
+    if (stop) scope.RequestStop();
+    world_.reset();
+    co_return co_await scope.Join();
+  }
+
+  SimReactor reactor_;
+  std::optional<World> world_{std::in_place};
+  absl::Status result_ = absl::UnknownError("not ended");
+};
+
+TEST_P(DestroyEachTest, WhileItWaits) {
+  EXPECT_TRUE(reactor_.Run(Play(false, false)).ok());
+  EXPECT_TRUE(absl::IsFailedPrecondition(result_)) << result_;
+}
+
+TEST_P(DestroyEachTest, AfterItWasWoken) {
+  EXPECT_TRUE(reactor_.Run(Play(true, false)).ok());
+  EXPECT_FALSE(absl::IsUnknown(result_)) << result_;
+}
+
+TEST_P(DestroyEachTest, AfterItWasStopped) {
+  EXPECT_TRUE(reactor_.Run(Play(false, true)).ok());
+  EXPECT_FALSE(result_.ok());
+  EXPECT_FALSE(absl::IsUnknown(result_)) << result_;
+}
+
+TEST_P(DestroyEachTest, AfterItWasWokenAndStopped) {
+  EXPECT_TRUE(reactor_.Run(Play(true, true)).ok());
+  EXPECT_FALSE(absl::IsUnknown(result_)) << result_;
+}
+
+Task<absl::Status> WaitFor(Event& event) { co_return co_await event.Wait(); }
+Task<absl::Status> JoinScope(World& world) {
+  world.scope.emplace();
+  world.scope->Spawn(WaitFor(world.event));
+  co_return co_await world.scope->Join();
+}
+
+INSTANTIATE_TEST_SUITE_P(Awaitables, DestroyEachTest,
+                         ::testing::Values(Awaitable{"ChannelRecv", RunRecv},
+                                           Awaitable{"ChannelSend", RunSend},
+                                           Awaitable{"Event", RunEvent},
+                                           Awaitable{"WaitQueue", RunQueue},
+                                           Awaitable{"WithTimeout", RunTimeout},
+                                           Awaitable{"TaskScope", RunScope},
+                                           Awaitable{"Join", JoinScope},
                                            Awaitable{"WhenAny", RunAny}),
                          [](const auto& param) { return param.param.name; });
 

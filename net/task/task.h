@@ -90,7 +90,18 @@ class PromiseBase : public ReadyNode {
     parent.awaited_ = this;
   }
 
-  std::suspend_always initial_suspend() noexcept { return {}; }
+  // Whether the task has run at all.
+  bool begun() const { return begun_; }
+
+  auto initial_suspend() noexcept {
+    struct Awaiter {
+      bool await_ready() noexcept { return false; }
+      void await_suspend(std::coroutine_handle<>) noexcept {}
+      void await_resume() noexcept { self->begun_ = true; }
+      PromiseBase* self;
+    };
+    return Awaiter{this};
+  }
   auto final_suspend() noexcept {
     struct Awaiter {
       bool await_ready() noexcept { return false; }
@@ -133,6 +144,7 @@ class PromiseBase : public ReadyNode {
   PromiseBase* awaited_ = nullptr;
   std::coroutine_handle<>* owner_ = nullptr;
   TaskObserver* observer_ = nullptr;
+  bool begun_ = false;
 };
 
 template <typename T>

@@ -73,11 +73,20 @@ Task<absl::Status> TaskScope::Join() {
   stop_.LinkTo(outer);
   // The waiting itself must not end when stop is requested.
   while (size_ > 0) {
+    Wakeup wakeup(Wakeup::kWoken);
     if (outer.stop_requested()) {
-      co_await joiners_.WaitUnstoppably();
+      wakeup = co_await joiners_.WaitUnstoppably();
     } else {
-      const bool woken = co_await joiners_.Wait();
-      if (!woken) stop_.RequestStop();
+      wakeup = co_await joiners_.Wait();
+    }
+    switch (wakeup.kind()) {
+      case Wakeup::kWoken:
+        break;
+      case Wakeup::kStopped:
+        stop_.RequestStop();
+        break;
+      case Wakeup::kDestroyed:
+        co_return wakeup.status("TaskScope::Join");
     }
   }
   stop_.UnlinkFromParent();

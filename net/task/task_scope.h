@@ -47,7 +47,7 @@ class TaskScope {
 
   // Suspends until no task is left. Stop: passed on to the tasks, which are
   // awaited all the same. Yields the first status that was neither OK nor
-  // kCancelled, or OK.
+  // kCancelled, or OK; kFailedPrecondition if the scope is destroyed meanwhile.
   Task<absl::Status> Join();
 
   // Tasks that have not finished.

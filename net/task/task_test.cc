@@ -1,6 +1,7 @@
 #include "cordon/net/task/task.h"
 
 #include <memory>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -376,6 +377,243 @@ Task<int> RecvAfterTimeout() {
 TEST(ChannelTest, AStoppedReceiverLosesNothing) {
   SimReactor reactor;
   EXPECT_EQ(reactor.Run(RecvAfterTimeout()), 5);
+}
+
+// As `WhenAny` is used to choose between sources in a loop.
+Task<std::vector<int>> TakeAllByAny(Channel<int>& a, Channel<int>& b) {
+  std::vector<int> taken;
+  while (a.size() > 0 || b.size() > 0) {
+    auto any = co_await WhenAny(a.Recv(), b.Recv());
+    const absl::StatusOr<int>& value =
+        any.index == 0 ? std::get<0>(any.results) : std::get<1>(any.results);
+    if (value.ok()) taken.push_back(*value);
+  }
+  co_return taken;
+}
+
+TEST(WhenAnyTest, TakesFromOneSourceOnly) {
+  SimReactor reactor;
+  Channel<int> a(10);
+  Channel<int> b(10);
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_TRUE(a.TrySend(i));
+    EXPECT_TRUE(b.TrySend(10 + i));
+  }
+  EXPECT_EQ(reactor.Run(TakeAllByAny(a, b)),
+            (std::vector<int>{0, 1, 2, 3, 4, 10, 11, 12, 13, 14}));
+}
+
+// A task of a user's, which ends with what it has received.
+Task<absl::StatusOr<int>> RecvAndAdd(Channel<int>& channel, int add) {
+  CO_ASSIGN_OR_RETURN(const int value, co_await channel.Recv());
+  co_return value + add;
+}
+
+Task<std::vector<int>> TakeWhileBothWait(Channel<int>& a, Channel<int>& b,
+                                         int count) {
+  std::vector<int> taken;
+  while (static_cast<int>(taken.size()) < count) {
+    auto any = co_await WhenAny(RecvAndAdd(a, 100), RecvAndAdd(b, 200));
+    const absl::StatusOr<int>& value =
+        any.index == 0 ? std::get<0>(any.results) : std::get<1>(any.results);
+    EXPECT_TRUE(value.ok()) << value.status();
+    if (value.ok()) taken.push_back(*value);
+  }
+  co_return taken;
+}
+
+Task<absl::Status> FeedBothAtOnce(Channel<int>& a, Channel<int>& b, int count) {
+  for (int i = 0; i < count; ++i) {
+    CO_RETURN_IF_ERROR(co_await SleepFor(absl::Seconds(1)));
+    // Both receivers are woken in one turn.
+    EXPECT_TRUE(a.TrySend(int{i}));
+    EXPECT_TRUE(b.TrySend(int{i}));
+  }
+  co_return absl::OkStatus();
+}
+
+Task<std::vector<int>> FeedAndTake(int count) {
+  Channel<int> a(10);
+  Channel<int> b(10);
+  auto [fed, taken] = co_await WhenAll(FeedBothAtOnce(a, b, count),
+                                       TakeWhileBothWait(a, b, 2 * count));
+  EXPECT_TRUE(fed.ok());
+  co_return taken;
+}
+
+TEST(WhenAnyTest, LosesNothingWhenBothAreWokenAtOnce) {
+  SimReactor reactor;
+  const std::vector<int> taken = reactor.Run(FeedAndTake(5));
+  EXPECT_EQ(
+      std::multiset<int>(taken.begin(), taken.end()),
+      (std::multiset<int>{100, 101, 102, 103, 104, 200, 201, 202, 203, 204}));
+}
+
+Task<absl::Status> CountAndFail(int* count) {
+  ++*count;
+  co_return absl::DataLossError("not taken");
+}
+
+Task<AnyResult<absl::Status, absl::Status, int>> RaceOfThree(int* begun) {
+  co_return co_await WhenAny(ReturnStatus(absl::OkStatus()),
+                             CountAndFail(begun), Return(3));
+}
+
+TEST(WhenAnyTest, DoesNotBeginWhatComesTooLate) {
+  SimReactor reactor;
+  int begun = 0;
+  auto any = reactor.Run(RaceOfThree(&begun));
+  EXPECT_EQ(any.index, 0U);
+  EXPECT_EQ(begun, 0);
+  EXPECT_TRUE(absl::IsCancelled(std::get<1>(any.results)));
+  // There is no other way to a result of this type.
+  EXPECT_EQ(std::get<2>(any.results), 3);
+}
+
+Task<absl::StatusOr<int>> RecvStopped(Channel<int>& channel) {
+  co_return co_await WithTimeout(absl::ZeroDuration(), RecvAndAdd(channel, 0));
+}
+Task<absl::Status> StopThenRecv(Channel<int>& channel, absl::Status* received) {
+  TaskScope scope;
+  scope.RequestStop();
+  scope.Spawn([](Channel<int>& c, absl::Status* out) -> Task<void> {
+    *out = (co_await c.Recv()).status();
+  }(channel, received));
+  CO_RETURN_IF_ERROR(co_await scope.Join());
+  scope.Spawn([](Channel<int>& c) -> Task<absl::Status> {
+    const absl::Status sent = co_await c.Send(9);
+    EXPECT_TRUE(absl::IsCancelled(sent)) << sent;
+    co_return absl::OkStatus();
+  }(channel));
+  co_return co_await scope.Join();
+}
+
+TEST(ChannelTest, WhatBeginsStoppedTakesNothingAndSendsNothing) {
+  SimReactor reactor;
+  Channel<int> channel(4);
+  EXPECT_TRUE(channel.TrySend(1));
+  absl::Status received;
+  EXPECT_TRUE(reactor.Run(StopThenRecv(channel, &received)).ok());
+  EXPECT_TRUE(absl::IsCancelled(received)) << received;
+  EXPECT_EQ(channel.size(), 1U);
+  // One that has begun in time takes what is there.
+  EXPECT_EQ(*reactor.Run(RecvStopped(channel)), 1);
+}
+
+// A receiver is woken, and stopped before it runs: the next one is woken.
+Task<absl::Status> StopTheWoken(int* received) {
+  Channel<int> channel(4);
+  TaskScope first;
+  TaskScope second;
+  const auto recv = [](Channel<int>& c, int* out) -> Task<void> {
+    absl::StatusOr<int> value = co_await c.Recv();
+    if (value.ok()) *out = *value;
+  };
+  int stopped = 0;
+  first.Spawn(recv(channel, &stopped));
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Seconds(1)));
+  second.Spawn(recv(channel, received));
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Seconds(1)));
+  EXPECT_TRUE(channel.TrySend(7));
+  first.RequestStop();
+  CO_RETURN_IF_ERROR(co_await first.Join());
+  EXPECT_EQ(stopped, 0);
+  co_return co_await WithTimeout(absl::Seconds(1), second.Join());
+}
+
+TEST(ChannelTest, AStoppedReceiverPassesItsWakeUpOn) {
+  SimReactor reactor;
+  int received = 0;
+  EXPECT_EQ(reactor.Run(StopTheWoken(&received)), absl::OkStatus());
+  EXPECT_EQ(received, 7);
+}
+
+// What a turn of 200 ms does to durations that are counted from its end.
+Task<absl::Status> ExpireAfterALongTurn(SimReactor& reactor) {
+  Event never;
+  const absl::Time begin = reactor.clock().Now();
+  reactor.clock().Advance(absl::Milliseconds(200));
+  const absl::Status status =
+      co_await WithTimeout(absl::Milliseconds(100), never.Wait());
+  EXPECT_TRUE(absl::IsDeadlineExceeded(status)) << status;
+  EXPECT_EQ(reactor.Now(), begin + absl::Milliseconds(300));
+  reactor.clock().Advance(absl::Milliseconds(200));
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Milliseconds(50)));
+  EXPECT_EQ(reactor.Now(), begin + absl::Milliseconds(550));
+  co_return absl::OkStatus();
+}
+
+TEST(WithTimeoutTest, CountsFromTheCallHoweverLongTheTurnHasLasted) {
+  SimReactor reactor;
+  EXPECT_EQ(reactor.Run(ExpireAfterALongTurn(reactor)), absl::OkStatus());
+}
+
+// Coroutines that take long, and one timer that is due meanwhile.
+Task<absl::Status> Work(SimReactor& reactor, int* done) {
+  reactor.clock().Advance(absl::Milliseconds(5));
+  ++*done;
+  co_return absl::OkStatus();
+}
+Task<absl::Status> WorkMuch(SimReactor& reactor, int* done_before_timer) {
+  constexpr int kPieces = 1000;
+  TaskScope scope;
+  int done = 0;
+  scope.Spawn([](int& d, int* before) -> Task<void> {
+    (void)co_await SleepFor(absl::Milliseconds(1));
+    *before = d;
+  }(done, done_before_timer));
+  CO_RETURN_IF_ERROR(co_await SleepFor(absl::Microseconds(10)));
+  for (int i = 0; i < kPieces; ++i) scope.Spawn(Work(reactor, &done));
+  CO_RETURN_IF_ERROR(co_await scope.Join());
+  EXPECT_EQ(done, kPieces);
+  co_return absl::OkStatus();
+}
+
+TEST(ExecutorTest, ATurnEndsWhenItsTimeSliceIsSpent) {
+  SimReactor reactor;
+  int done_before_timer = 0;
+  EXPECT_EQ(reactor.Run(WorkMuch(reactor, &done_before_timer)),
+            absl::OkStatus());
+  // Those that were ready before it, among which it is, are another turn's.
+  EXPECT_LT(done_before_timer, 1000);
+}
+
+Task<absl::Status> Branch(bool first, absl::Status status, std::string* way) {
+  if (first)
+    CO_RETURN_IF_ERROR(co_await ReturnStatus(status));
+  else
+    *way += "else";
+  *way += " end";
+  co_return absl::OkStatus();
+}
+absl::Status PlainBranch(bool first, const absl::Status& status,
+                         std::string* way) {
+  if (first)
+    CORDON_RETURN_IF_ERROR(status);
+  else
+    *way += "else";
+  *way += " end";
+  return absl::OkStatus();
+}
+
+TEST(StatusMacrosTest, LeaveAnElseToItsIf) {
+  SimReactor reactor;
+  for (bool plain : {false, true}) {
+    const auto run = [&](bool first, const absl::Status& status,
+                         std::string* way) {
+      return plain ? PlainBranch(first, status, way)
+                   : reactor.Run(Branch(first, status, way));
+    };
+    std::string way;
+    EXPECT_TRUE(run(true, absl::OkStatus(), &way).ok());
+    EXPECT_EQ(way, " end");
+    way.clear();
+    EXPECT_TRUE(run(false, absl::AbortedError(""), &way).ok());
+    EXPECT_EQ(way, "else end");
+    way.clear();
+    EXPECT_TRUE(absl::IsAborted(run(true, absl::AbortedError(""), &way)));
+    EXPECT_EQ(way, "");
+  }
 }
 
 }  // namespace

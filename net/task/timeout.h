@@ -4,7 +4,9 @@
 //   absl::StatusOr<dtls::Message> message = co_await net::WithTimeout(
 //       absl::Seconds(10), connection.RecvDecrypted());
 //
-// The clock is that of the executor, so simulated in simulations.
+// The clock is that of the executor, so simulated in simulations. A duration is
+// counted from the moment of the call, however long the turn has lasted by
+// then.
 #ifndef CORDON_NET_TASK_TIMEOUT_H_
 #define CORDON_NET_TASK_TIMEOUT_H_
 
@@ -37,7 +39,7 @@ class [[nodiscard]] Sleep : private Timer, private StopCallback {
     if (stopped_) return false;
     Executor& executor = task_->executor();
     executor.timers().Arm(*this, until_ == absl::InfinitePast()
-                                     ? executor.now() + duration_
+                                     ? executor.ReadClock() + duration_
                                      : until_);
     StopCallback::RegisterWith(task_->stop_token());
     return true;
@@ -102,8 +104,8 @@ class [[nodiscard]] TimeoutAwaiter : public Task<T>::Awaiter, private Timer {
     outer_ = promise.stop_token();
     stop_.LinkTo(outer_);
     if (duration_ < absl::InfiniteDuration()) {
-      promise.executor().timers().Arm(*this,
-                                      promise.executor().now() + duration_);
+      Executor& executor = promise.executor();
+      executor.timers().Arm(*this, executor.ReadClock() + duration_);
     }
     this->Start(promise, stop_.token());
   }

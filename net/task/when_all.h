@@ -8,7 +8,15 @@
 //
 // Both return only when every task has finished: nothing is left running. They
 // inherit the stop token. `WhenAny` requests the others to stop as soon as one
-// has finished, whatever its result.
+// has finished, whatever its result, and does not begin those that have not
+// begun by then.
+//
+// `WhenAny` may be a loop's choice between sources, as above: an operation that
+// is stopped takes nothing, so of several that receive exactly one takes a
+// value, and the others leave theirs where they are. Of those that are ready
+// the first argument comes first: put what must not wait there. A task that
+// goes on after it has received something may have more than one result to look
+// at: then look at all of `results`, or let it end with what it has received.
 #ifndef CORDON_NET_TASK_WHEN_ALL_H_
 #define CORDON_NET_TASK_WHEN_ALL_H_
 
@@ -21,13 +29,15 @@
 #include <variant>
 #include <vector>
 
+#include "absl/status/status.h"
 #include "cordon/net/task/stop.h"
 #include "cordon/net/task/task.h"
 
 namespace cordon::net {
 
 // What `WhenAny` yields: which task finished first, and all results; those of
-// tasks that honoured the request to stop are usually kCancelled.
+// tasks that honoured the request to stop, and of those that had not begun, are
+// kCancelled. (A task whose result cannot be an error always begins.)
 template <typename... Results>
 struct AnyResult {
   size_t index = 0;
@@ -40,11 +50,19 @@ namespace internal {
 template <typename T>
 using ResultOf = std::conditional_t<std::is_void_v<T>, std::monostate, T>;
 
+// The result of a task that was not begun because another had finished first.
+inline absl::Status NotBegunStatus() {
+  return absl::CancelledError("not begun: another task had finished first");
+}
+
 template <typename T>
 ResultOf<T> TakeResultOf(Task<T>& task) {
   if constexpr (std::is_void_v<T>) {
     return {};
   } else {
+    if constexpr (std::is_constructible_v<T, absl::Status>) {
+      if (!task.promise().begun()) return T(NotBegunStatus());
+    }
     return task.TakeResult();
   }
 }
@@ -75,12 +93,29 @@ class Gather : private TaskObserver {
   bool IsFirst(const Task<T>& task) const {
     return first_ == &task.promise();
   }
+  // Takes a task that has not begun out of the race, if there is a result that
+  // says so.
+  template <typename T>
+  void DoNotBegin(Task<T>& task) {
+    if constexpr (std::is_constructible_v<T, absl::Status>) {
+      PromiseBase& promise = task.promise();
+      if (promise.begun()) return;
+      promise.Unlink();
+      --running_;
+    }
+  }
 
  private:
+  // The first task of several that stop each other has finished.
+  virtual void BeginNoMore() {}
+
   void OnTaskFinished(PromiseBase& task) override {
     if (first_ == nullptr) {
       first_ = &task;
-      if (stop_after_first_) stop_.RequestStop();
+      if (stop_after_first_) {
+        BeginNoMore();
+        stop_.RequestStop();
+      }
     }
     if (--running_ == 0) parent_->Schedule();
   }
@@ -123,6 +158,11 @@ class [[nodiscard]] GatherTuple : private Gather {
   }
 
  private:
+  void BeginNoMore() override {
+    std::apply([this](auto&... task) { (this->DoNotBegin(task), ...); },
+               tasks_);
+  }
+
   std::tuple<Task<Ts>...> tasks_;
 };
 

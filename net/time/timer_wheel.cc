@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <optional>
 
 namespace cordon::net {
 namespace {
@@ -13,7 +14,7 @@ constexpr int64_t kTickNanos = 1'000'000;
 TimerWheel::TimerWheel(absl::Time start) : start_(absl::ToUnixNanos(start)) {}
 
 void TimerWheel::Arm(Timer& timer, absl::Time when) {
-  timer.Unlink();
+  timer.Leave();
   timer.deadline_ = when;
   if (when == absl::InfiniteFuture()) return;
   // ToUnixNanos saturates, so this cannot overflow for times after `start_`.
@@ -27,36 +28,89 @@ void TimerWheel::Arm(Timer& timer, absl::Time when) {
   Insert(timer);
 }
 
-// All timers of a level agree with `current_` in the digits above it and have a
-// larger digit at it. So the first occupied slot of the lowest occupied level
-// holds the earliest timers, and no slot is ever reached from behind.
+// The level is the lowest whose two blocks reach as far as the timer's tick. So
+// no level but the lowest has timers in the present slot, and those of the next
+// slot are the ones that `MoveSome` has not come to yet.
 void TimerWheel::Insert(Timer& timer) {
+  timer.slot_size_ = nullptr;
   if (timer.tick_ <= current_) {
     overdue_.push_back(timer);
     return;
   }
-  const int level = (std::bit_width(timer.tick_ ^ current_) - 1) / kBits;
-  const uint64_t slot = (timer.tick_ >> (level * kBits)) % kSlots;
-  levels_[level].occupied |= uint64_t{1} << slot;
-  levels_[level].slots[slot].push_back(timer);
+  int level = (std::bit_width(timer.tick_ ^ current_) - 1) / kBits;
+  while (level > 0 &&
+         (timer.tick_ >> (level * kBits)) - PresentSlot(level) <= 1) {
+    --level;
+  }
+  const uint64_t number = (timer.tick_ >> (level * kBits)) % kSlots;
+  levels_in_use_ |= 1U << level;
+  levels_[level].occupied[number / 64] |= uint64_t{1} << number % 64;
+  Slot& slot = levels_[level].slots[number];
+  slot.timers.push_back(timer);
+  if (level == 0) return;
+  timer.slot_size_ = &slot.size;
+  ++slot.size;
 }
 
-int TimerWheel::FirstOccupied(uint64_t* slot) {
-  for (int i = 0; i < kLevels; ++i) {
-    Level& level = levels_[i];
-    while (level.occupied != 0) {
-      *slot = std::countr_zero(level.occupied);
-      if (!level.slots[*slot].empty()) return i;
-      level.occupied &= level.occupied - 1;
+int TimerWheel::Level::FirstAfter(uint64_t from) {
+  for (uint64_t distance = 0; distance < kSlots;) {
+    const uint64_t at = (from + distance) % kSlots;
+    const uint64_t word = occupied[at / 64] >> at % 64;
+    if (word == 0) {
+      distance += 64 - at % 64;
+      continue;
     }
+    distance += std::countr_zero(word);
+    if (distance >= kSlots) break;
+    const uint64_t slot = (from + distance) % kSlots;
+    if (!slots[slot].timers.empty()) return static_cast<int>(distance);
+    MarkEmpty(slot);
   }
   return -1;
 }
 
-uint64_t TimerWheel::SlotStart(int level, uint64_t slot) const {
-  const int shift = level * kBits;
-  const uint64_t above = current_ >> (shift + kBits) << (shift + kBits);
-  return above | slot << shift;
+// Of slots that begin together, that of the highest level: its timers have to
+// be moved before those of the lower one are due.
+TimerWheel::Place TimerWheel::First() {
+  Place first;
+  for (unsigned left = levels_in_use_; left != 0; left &= left - 1) {
+    const int level = std::countr_zero(left);
+    const uint64_t present = PresentSlot(level);
+    const int distance = levels_[level].FirstAfter(present % kSlots);
+    if (distance < 0) {
+      levels_in_use_ &= ~(1U << level);
+      continue;
+    }
+    const uint64_t start = (present + distance) << (level * kBits);
+    if (first.level < 0 || start <= first.start) {
+      first = {level, start};
+    }
+  }
+  return first;
+}
+
+void TimerWheel::MoveSome(uint64_t elapsed) {
+  uint64_t budget = kMovesPerAdvance;
+  for (unsigned left = levels_in_use_ & ~1U; left != 0; left &= left - 1) {
+    const int level = std::countr_zero(left);
+    const uint64_t next = PresentSlot(level) + 1;
+    const uint64_t ticks_left = (next << (level * kBits)) - current_;
+    // Before the present slot began nothing could be moved.
+    const uint64_t passed =
+        std::min(elapsed, (uint64_t{1} << (level * kBits)) - ticks_left);
+    Slot& slot = levels_[level].slots[next % kSlots];
+    // As many of them as time has passed of what there was to move them all.
+    const uint64_t share = slot.size * passed / (ticks_left + passed);
+    const uint64_t quota = std::max<uint64_t>(budget, share);
+    uint64_t moved = 0;
+    for (; moved < quota && !slot.timers.empty(); ++moved) {
+      Timer& timer = slot.timers.front();
+      timer.Leave();
+      Insert(timer);
+    }
+    moves_ += moved;
+    budget -= std::min(budget, moved);
+  }
 }
 
 size_t TimerWheel::Fire(TimerList& due) {
@@ -74,24 +128,26 @@ size_t TimerWheel::Advance(absl::Time now) {
       elapsed <= 0
           ? 0
           : std::min(kMaxTick, static_cast<uint64_t>(elapsed) / kTickNanos);
+  const uint64_t before = current_;
   TimerList due;
   due.splice(overdue_);
-  uint64_t slot = 0;
-  for (int level; (level = FirstOccupied(&slot)) >= 0;) {
-    const uint64_t start = SlotStart(level, slot);
-    if (start > target) break;
-    current_ = start;
-    levels_[level].occupied &= ~(uint64_t{1} << slot);
-    TimerList& timers = levels_[level].slots[slot];
-    if (level == 0) {
+  for (Place place; (place = First()).level >= 0 && place.start <= target;) {
+    current_ = place.start;
+    Level& level = levels_[place.level];
+    const uint64_t slot = PresentSlot(place.level) % kSlots;
+    TimerList& timers = level.slots[slot].timers;
+    level.MarkEmpty(slot);
+    if (place.level == 0) {
       due.splice(timers);
       continue;
     }
-    TimerList moved;
-    moved.splice(timers);
-    while (!moved.empty()) {
-      Timer& timer = *moved.pop_front();
+    // `MoveSome` was not called often enough to empty it in time.
+    while (!timers.empty()) {
+      Timer& timer = timers.front();
+      timer.Leave();
+      ++moves_;
       if (timer.tick_ <= current_) {
+        timer.slot_size_ = nullptr;
         due.push_back(timer);
       } else {
         Insert(timer);
@@ -99,18 +155,34 @@ size_t TimerWheel::Advance(absl::Time now) {
     }
   }
   current_ = std::max(current_, target);
+  MoveSome(current_ - before);
   return Fire(due);
 }
 
 absl::Time TimerWheel::NextDeadline() {
-  if (!overdue_.empty()) {
-    return absl::FromUnixNanos(start_) + absl::Milliseconds(current_);
+  const auto time_of = [this](uint64_t tick) {
+    return absl::FromUnixNanos(start_) +
+           absl::Milliseconds(static_cast<int64_t>(tick));
+  };
+  if (!overdue_.empty()) return time_of(current_);
+  std::optional<uint64_t> next;
+  for (unsigned left = levels_in_use_; left != 0; left &= left - 1) {
+    const int level = std::countr_zero(left);
+    const uint64_t present = PresentSlot(level);
+    const int distance = levels_[level].FirstAfter(present % kSlots);
+    if (distance < 0) {
+      levels_in_use_ &= ~(1U << level);
+      continue;
+    }
+    // Of a higher level, when the slot before begins: `MoveSome` has its timers
+    // to move from then on.
+    uint64_t tick = (present + distance) << (level * kBits);
+    if (level > 0) {
+      tick = std::max(current_ + 1, tick - (uint64_t{1} << (level * kBits)));
+    }
+    next = std::min(next.value_or(tick), tick);
   }
-  uint64_t slot = 0;
-  const int level = FirstOccupied(&slot);
-  if (level < 0) return absl::InfiniteFuture();
-  return absl::FromUnixNanos(start_) +
-         absl::Milliseconds(static_cast<int64_t>(SlotStart(level, slot)));
+  return next.has_value() ? time_of(*next) : absl::InfiniteFuture();
 }
 
 }  // namespace cordon::net

@@ -171,5 +171,86 @@ TEST(TimerWheelTest, AMillionTimersAreArmedAndCancelled) {
   EXPECT_EQ(wheel.NextDeadline(), absl::InfiniteFuture());
 }
 
+class CountingTimer : public Timer {
+ public:
+  explicit CountingTimer(size_t* fired) : fired_(fired) {}
+
+ private:
+  void OnTimer() override { ++*fired_; }
+  size_t* const fired_;
+};
+
+// Timers that are armed for deadlines long from now; and time that passes.
+class ManyTimersTest : public ::testing::Test {
+ protected:
+  void ArmAll(size_t count,
+              const std::function<absl::Duration(size_t)>& after) {
+    timers_.reserve(count);
+    for (size_t i = 0; i < count; ++i) {
+      timers_.push_back(std::make_unique<CountingTimer>(&fired_));
+      wheel_.Arm(*timers_.back(), kStart + after(i));
+    }
+  }
+  // Calls `Advance` at least so often, and whenever it is due. The most moves
+  // of a call.
+  uint64_t MostMoves(absl::Duration until, absl::Duration step) {
+    uint64_t most = 0;
+    absl::Time now = kStart;
+    while (now < kStart + until) {
+      now = std::min(now + step, std::max(now, wheel_.NextDeadline()));
+      const uint64_t before = wheel_.moves();
+      wheel_.Advance(now);
+      most = std::max(most, wheel_.moves() - before);
+    }
+    return most;
+  }
+
+  size_t fired_ = 0;
+  TimerWheel wheel_{kStart};
+  std::vector<std::unique_ptr<CountingTimer>> timers_;
+};
+
+// As of sessions that are idle for five minutes, and were opened one by one.
+TEST_F(ManyTimersTest, NoCallMovesThemAll) {
+  constexpr size_t kTimers = 100'000;
+  ArmAll(kTimers, [](size_t i) {
+    return absl::Seconds(300) + absl::Milliseconds(3) * static_cast<int>(i);
+  });
+  EXPECT_LE(MostMoves(absl::Seconds(601), absl::Milliseconds(10)),
+            2 * TimerWheel::kMovesPerAdvance);
+  EXPECT_EQ(fired_, kTimers);
+}
+
+// Nothing else happens, so nobody calls but when the wheel asks for it.
+TEST_F(ManyTimersTest, NoCallMovesThemAllAlthoughNothingElseHappens) {
+  constexpr size_t kTimers = 100'000;
+  ArmAll(kTimers, [](size_t i) {
+    return absl::Seconds(300) + absl::Milliseconds(3) * static_cast<int>(i);
+  });
+  EXPECT_LE(MostMoves(absl::Seconds(601), absl::Hours(1)),
+            2 * TimerWheel::kMovesPerAdvance);
+  EXPECT_EQ(fired_, kTimers);
+}
+
+// All at one moment: they are moved in the time that is left until then.
+TEST_F(ManyTimersTest, TheSameDeadlineIsPreparedBitByBit) {
+  constexpr size_t kTimers = 200'000;
+  ArmAll(kTimers, [](size_t) { return absl::Seconds(300); });
+  EXPECT_LE(MostMoves(absl::Seconds(301), absl::Milliseconds(1)), kTimers / 16);
+  EXPECT_EQ(fired_, kTimers);
+}
+
+TEST_F(ManyTimersTest, ThoseThatWereArmedAnewDoNotCount) {
+  constexpr size_t kTimers = 1000;
+  ArmAll(kTimers, [](size_t) { return absl::Hours(10); });
+  for (int again = 0; again < 100; ++again) {
+    for (auto& timer : timers_) wheel_.Arm(*timer, kStart + absl::Seconds(300));
+  }
+  timers_.resize(kTimers / 2);
+  EXPECT_LE(MostMoves(absl::Seconds(301), absl::Milliseconds(10)),
+            TimerWheel::kMovesPerAdvance);
+  EXPECT_EQ(fired_, kTimers / 2);
+}
+
 }  // namespace
 }  // namespace cordon::net

@@ -28,13 +28,14 @@ absl::Status SetInt(int fd, int level, int option, int value,
   return absl::OkStatus();
 }
 
-// 0, or the error.
-int SendAgain(const Train& train, const KernelSocket& socket,
+// Sends the message that `train` has prepared, of so many datagrams. 0, or the
+// error.
+int SendAgain(const Train& train, size_t datagrams, const KernelSocket& socket,
               DatagramSocketStatistics& statistics) {
   for (int i = 1;; ++i) {
     if (sendmsg(socket.fd.get(), &train.message, MSG_DONTWAIT) >= 0) {
       ++statistics.trains_sent;
-      statistics.datagrams_sent += train.segments;
+      statistics.datagrams_sent += datagrams;
       statistics.bytes_sent += train.vector.iov_len;
       return 0;
     }
@@ -42,6 +43,20 @@ int SendAgain(const Train& train, const KernelSocket& socket,
       return errno;
     }
   }
+}
+
+// False if the socket is full; `train` has then what is left.
+bool SendSingly(Train& train, const KernelSocket& socket,
+                DatagramSocketStatistics& statistics) {
+  while (train.bytes_left() > 0) {
+    train.PrepareSegment(train.sent);
+    const int error = SendAgain(train, 1, socket, statistics);
+    if (error == EAGAIN) return false;
+    if (error != 0) ++statistics.send_errors;
+    train.sent += std::min(train.segment_bytes, train.bytes_left());
+    --train.segments;
+  }
+  return true;
 }
 
 }  // namespace
@@ -109,11 +124,27 @@ absl::StatusOr<KernelSocket> OpenKernelSocket(
   if (getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) != 0) {
     return ErrnoStatus(errno, "getsockname");
   }
-  Endpoint::FromSockaddr(reinterpret_cast<sockaddr*>(&address), length,
-                         &socket.local);
+  if (!Endpoint::FromSockaddr(reinterpret_cast<sockaddr*>(&address), length,
+                              &socket.local)) {
+    return absl::InternalError("the socket's own address is of no known kind");
+  }
   socket.peer_notices = options.peer_notices && options.connect.is_none() &&
                         KeepPeerNotices(fd, socket.family, options.v6_only);
   return socket;
+}
+
+absl::Status RetireKernelSocket(const KernelSocket& socket) {
+  // A connected socket receives from its peer only, and so the kernel leaves it
+  // out when it chooses among those that share the port. Nobody but ourselves
+  // sends from this address.
+  sockaddr_storage address = {};
+  const socklen_t length = socket.local.ToSockaddr(&address, socket.family);
+  if (::connect(socket.fd.get(), reinterpret_cast<sockaddr*>(&address),
+                length) != 0) {
+    return ErrnoStatus(errno,
+                       absl::StrCat("cannot retire ", socket.local.ToString()));
+  }
+  return absl::OkStatus();
 }
 
 bool KernelHasGso(int fd) {
@@ -133,7 +164,7 @@ size_t KernelPathMtu(const KernelSocket& socket) {
 
 void ReportSocketError(int error, const KernelSocket& socket,
                        const Endpoint& peer, DatagramReceiver& receiver) {
-  if (peer.is_none()) return;
+  if (peer.is_none() || !MayComeFromNotice(error)) return;
   if (error == EMSGSIZE) {
     receiver.OnPathMtuChanged(KernelPathMtu(socket));
   } else {
@@ -148,16 +179,17 @@ bool RecoverFromSendError(Train& train, int error, const KernelSocket& socket,
     return train.segments > 1 && (e == EIO || e == EINVAL || e == EMSGSIZE);
   };
   if (socket.peer_notices && MayComeFromNotice(error) && !too_large(error)) {
-    error = SendAgain(train, socket, statistics);
+    error = SendAgain(train, train.segments, socket, statistics);
     if (error == 0) return true;
   }
   if (error == EAGAIN) return false;
   // The error of an earlier datagram, a path that is too narrow for segments of
-  // this size, or a device that cannot do trains at all: one more try, singly.
-  // Only the device is everybody's.
+  // this size, or a device on it that cannot do trains at all: one more try,
+  // singly.
   const bool soft =
       !peer.is_none() && (error == ECONNREFUSED || error == EMSGSIZE);
   const bool no_train = too_large(error);
+  if (no_train) ++statistics.trains_split;
   if (error == EIO && no_train) *gso = false;
   if (soft && receiver != nullptr) {
     ReportSocketError(error, socket, peer, *receiver);
@@ -166,15 +198,27 @@ bool RecoverFromSendError(Train& train, int error, const KernelSocket& socket,
     statistics.send_errors += train.segments;
     return true;
   }
-  for (size_t offset = 0; offset < train.bytes; offset += train.segment_bytes) {
-    train.PrepareSegment(offset);
-    if (SendAgain(train, socket, statistics) != 0) ++statistics.send_errors;
+  return SendSingly(train, socket, statistics);
+}
+
+void SendAtOnce(Train& train, const KernelSocket& socket, const Endpoint& peer,
+                DatagramSocketStatistics& statistics) {
+  if (train.segments == 0) return;
+  bool unused = false;
+  if (!train.Prepare(socket.family, !peer.is_none())) {
+    statistics.send_errors += train.segments;
+    return;
   }
-  return true;
+  const int error = SendAgain(train, train.segments, socket, statistics);
+  if (error != 0 && !RecoverFromSendError(train, error, socket, peer, nullptr,
+                                          &unused, statistics)) {
+    statistics.send_errors += train.segments;
+  }
 }
 
 void DeliverMessage(const msghdr& message, absl::Span<uint8_t> payload,
-                    const Endpoint& connected_peer, DatagramReceiver& receiver,
+                    const Endpoint& connected_peer,
+                    DatagramReceiver* const& receiver,
                     DatagramSocketStatistics& statistics) {
   Datagram datagram;
   datagram.peer = connected_peer;
@@ -204,12 +248,12 @@ void DeliverMessage(const msghdr& message, absl::Span<uint8_t> payload,
     ++statistics.truncated_datagrams;
     return;
   }
-  while (!payload.empty()) {
+  while (!payload.empty() && receiver != nullptr) {
     datagram.bytes = payload.subspan(0, std::min(segment, payload.size()));
     payload.remove_prefix(datagram.bytes.size());
     ++statistics.datagrams_received;
     statistics.bytes_received += datagram.bytes.size();
-    receiver.OnDatagram(datagram);
+    receiver->OnDatagram(datagram);
   }
 }
 

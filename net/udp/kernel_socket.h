@@ -29,6 +29,9 @@ struct KernelSocket {
 absl::StatusOr<KernelSocket> OpenKernelSocket(
     const DatagramSocketOptions& options);
 
+// See `DatagramSocket::Retire`.
+absl::Status RetireKernelSocket(const KernelSocket& socket);
+
 // True if the kernel splits trains on sending.
 bool KernelHasGso(int fd);
 
@@ -36,29 +39,34 @@ bool KernelHasGso(int fd);
 size_t KernelPathMtu(const KernelSocket& socket);
 
 // Tells `receiver` what the network reported of `peer`, to whom `socket` is
-// connected; nothing if that is nobody.
+// connected; nothing if that is nobody, or if `error` is not the network's.
 void ReportSocketError(int error, const KernelSocket& socket,
                        const Endpoint& peer, DatagramReceiver& receiver);
 
 // What can be done after sendmsg() refused `train`, which is connected to
 // `peer` or to nobody: what failed because of a notice about somebody is sent
-// again, a soft error is told to `receiver` (may be null), `*gso`
-// is cleared where the device turns out to be unable, and what remains to be
+// again, a soft error is told to `receiver` (may be null), `*gso` is cleared
+// where the device on the way turns out to be unable, and what remains to be
 // sent is sent singly. False if there is nothing to be done but to wait until
-// the socket is writable.
+// the socket is writable; `train` has then what is left.
 bool RecoverFromSendError(Train& train, int error, const KernelSocket& socket,
                           const Endpoint& peer, DatagramReceiver* receiver,
                           bool* gso, DatagramSocketStatistics& statistics);
+
+// Sends `train` on a socket that is about to be closed, or counts it as lost.
+void SendAtOnce(Train& train, const KernelSocket& socket, const Endpoint& peer,
+                DatagramSocketStatistics& statistics);
 
 // Room for the control messages that an open socket delivers.
 inline constexpr size_t kReceiveControlBytes = 128;
 
 // Delivers one message that the kernel filled in to `receiver`: as one
-// datagram, or as several if it is a train. Drops and counts what is empty or
-// truncated. `message` needs name, control and flags; `payload` is what was
-// received.
+// datagram, or as several if it is a train, until `receiver` becomes null.
+// Drops and counts what is empty or truncated. `message` needs name, control
+// and flags; `payload` is what was received.
 void DeliverMessage(const msghdr& message, absl::Span<uint8_t> payload,
-                    const Endpoint& connected_peer, DatagramReceiver& receiver,
+                    const Endpoint& connected_peer,
+                    DatagramReceiver* const& receiver,
                     DatagramSocketStatistics& statistics);
 
 }  // namespace cordon::net

@@ -57,8 +57,9 @@ class DeliverMessageTest : public ::testing::Test {
     header->cmsg_len = CMSG_LEN(sizeof(int));
     std::memcpy(CMSG_DATA(header), &segment, sizeof(segment));
     recorder_ = {};
+    DatagramReceiver* const receiver = &recorder_;
     DeliverMessage(message, absl::MakeSpan(payload), Endpoint::LoopbackV4(1),
-                   recorder_, statistics_);
+                   receiver, statistics_);
     if (!recorder_.bytes.empty()) {
       EXPECT_EQ(recorder_.bytes, payload);
     }
@@ -109,6 +110,40 @@ TEST_F(DeliverMessageTest, WhatIsCutOrEmptyIsCountedAndDropped) {
   EXPECT_EQ(statistics_.datagrams_received, 0U);
 }
 
+// Stops with the first datagram.
+class OnlyOne final : public DatagramReceiver {
+ public:
+  explicit OnlyOne(DatagramReceiver** slot) : slot_(slot) { *slot_ = this; }
+  void OnDatagram(const Datagram&) override {
+    ++count;
+    *slot_ = nullptr;
+  }
+  int count = 0;
+
+ private:
+  DatagramReceiver** const slot_;
+};
+
+TEST_F(DeliverMessageTest, AReceiverThatHasStoppedGetsNoRestOfATrain) {
+  std::vector<uint8_t> payload(300);
+  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control = {};
+  msghdr message = {};
+  message.msg_control = control.data();
+  message.msg_controllen = control.size();
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_UDP;
+  header->cmsg_type = UDP_GRO;
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  const int segment = 100;
+  std::memcpy(CMSG_DATA(header), &segment, sizeof(segment));
+  DatagramReceiver* receiver = nullptr;
+  const OnlyOne one(&receiver);
+  DeliverMessage(message, absl::MakeSpan(payload), Endpoint::LoopbackV4(1),
+                 receiver, statistics_);
+  EXPECT_EQ(one.count, 1);
+  EXPECT_EQ(statistics_.datagrams_received, 1U);
+}
+
 class SendErrorTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -125,6 +160,7 @@ class SendErrorTest : public ::testing::Test {
     const Endpoint peer = connected ? there_.local : Endpoint();
     Train& train = *trains_.Take();
     train.peer = there_.local;
+    std::memset(train.data(), 1, 10 * segments);
     train.bytes = 10 * segments;
     train.segment_bytes = 10;
     train.segments = segments;
@@ -184,10 +220,59 @@ TEST_F(SendErrorTest, ANarrowPathOfOnePeerEndsNobodysTrains) {
   }
   EXPECT_TRUE(recorder_.errors.empty());
   EXPECT_TRUE(recorder_.mtus.empty());
-  // But a device that cannot do it is everybody's.
+  EXPECT_EQ(statistics_.trains_split, 2U);
+  // A device that cannot do it will not next time either.
   EXPECT_TRUE(Recover(shared_, false, EIO, 5));
   EXPECT_EQ(Arrived(), 5U);
   EXPECT_FALSE(gso_);
+  EXPECT_EQ(statistics_.trains_split, 3U);
+}
+
+// Part of a train that is sent singly may find the socket full.
+TEST_F(SendErrorTest, ATrainThatWasSentInPartGoesOnWithTheRest) {
+  Train& train = *trains_.Take();
+  train.peer = there_.local;
+  for (uint8_t i = 0; i < 5; ++i) std::memset(train.data() + 10 * i, i, 10);
+  train.bytes = 45;
+  train.segment_bytes = 10;
+  train.sent = 20;
+  train.segments = 3;
+  ASSERT_TRUE(train.Prepare(AF_INET, false));
+  EXPECT_EQ(train.vector.iov_base, train.data() + 20);
+  EXPECT_EQ(train.vector.iov_len, 25U);
+  EXPECT_TRUE(RecoverFromSendError(train, EIO, shared_, Endpoint(), nullptr,
+                                   &gso_, statistics_));
+  trains_.Return(&train);
+  std::array<uint8_t, 100> buffer;
+  for (const ssize_t size : {10, 10, 5}) {
+    EXPECT_EQ(recv(there_.fd.get(), buffer.data(), buffer.size(), MSG_DONTWAIT),
+              size);
+  }
+  EXPECT_EQ(buffer[0], 4);
+  EXPECT_EQ(statistics_.datagrams_sent, 3U);
+  EXPECT_EQ(statistics_.send_errors, 0U);
+}
+
+TEST_F(SendErrorTest, WhatIsQueuedAtTheEndIsSentOrCounted) {
+  Train& train = *trains_.Take();
+  train.peer = there_.local;
+  std::memset(train.data(), 1, 20);
+  train.bytes = 20;
+  train.segment_bytes = 10;
+  train.segments = 2;
+  SendAtOnce(train, shared_, Endpoint(), statistics_);
+  EXPECT_EQ(Arrived(), 2U);
+  EXPECT_EQ(statistics_.datagrams_sent, 2U);
+  train.peer = Endpoint::LoopbackV6(1);
+  SendAtOnce(train, shared_, Endpoint(), statistics_);
+  EXPECT_EQ(statistics_.send_errors, 2U);
+  trains_.Return(&train);
+}
+
+TEST_F(SendErrorTest, WhatIsNoNewsOfThePeerIsNotToldAsSuch) {
+  ReportSocketError(ENOMEM, here_, there_.local, recorder_);
+  ReportSocketError(EPERM, here_, there_.local, recorder_);
+  EXPECT_TRUE(recorder_.errors.empty());
 }
 
 TEST_F(SendErrorTest, WhatCannotBeSentIsCounted) {

@@ -36,11 +36,11 @@ bool KeepPeerNotices(int fd, int family, bool v6_only) {
   if (family == AF_INET) return SetOn(fd, IPPROTO_IP, IP_RECVERR);
   if (!SetOn(fd, IPPROTO_IPV6, IPV6_RECVERR)) return false;
   // What cannot be had of the IPv4 peers is no reason to do without the rest.
-  if (!v6_only) SetOn(fd, IPPROTO_IP, IP_RECVERR);
+  if (!v6_only) (void)SetOn(fd, IPPROTO_IP, IP_RECVERR);
   return true;
 }
 
-void ReadPeerNotices(int fd, DatagramReceiver* receiver,
+void ReadPeerNotices(int fd, DatagramReceiver* const& receiver,
                      DatagramSocketStatistics& statistics) {
   for (size_t i = 0; i < kNoticesAtOnce; ++i) {
     sockaddr_storage name = {};
@@ -53,6 +53,8 @@ void ReadPeerNotices(int fd, DatagramReceiver* receiver,
     message.msg_controllen = control.size();
     if (recvmsg(fd, &message, MSG_ERRQUEUE | MSG_DONTWAIT) < 0) {
       if (errno == EINTR) continue;
+      // EAGAIN: there is none. Another error would fail the next receive, too,
+      // where it is counted.
       return;
     }
     ++statistics.peer_notices;

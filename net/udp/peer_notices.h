@@ -22,8 +22,8 @@ inline constexpr size_t kNoticesAtOnce = 64;
 bool KeepPeerNotices(int fd, int family, bool v6_only);
 
 // Reads the notices of `fd`, at most `kNoticesAtOnce`, and delivers them to
-// `receiver`, unless that is null.
-void ReadPeerNotices(int fd, DatagramReceiver* receiver,
+// `receiver` as long as that is not null.
+void ReadPeerNotices(int fd, DatagramReceiver* const& receiver,
                      DatagramSocketStatistics& statistics);
 
 // True if a call may have failed with `error` because of a notice.

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 
 namespace cordon::net {
 namespace {
@@ -25,7 +26,7 @@ void AppendControl(msghdr& message, int level, int type, const T& value) {
 
 bool Train::Prepare(int family, bool connected) {
   message = {};
-  vector = {arena.get(), bytes};
+  vector = {arena.get() + sent, bytes_left()};
   message.msg_iov = &vector;
   message.msg_iovlen = 1;
   if (!connected) {
@@ -60,12 +61,11 @@ bool Train::Prepare(int family, bool connected) {
 }
 
 void Train::PrepareSegment(size_t offset) {
-  const size_t one = segment_bytes;
-  const size_t all = bytes;
-  segments = 1;
+  const size_t left = std::exchange(segments, 1);
   Prepare(message.msg_namelen == sizeof(sockaddr_in) ? AF_INET : AF_INET6,
           message.msg_name == nullptr);
-  vector = {arena.get() + offset, std::min(one, all - offset)};
+  segments = left;
+  vector = {arena.get() + offset, std::min(segment_bytes, bytes - offset)};
 }
 
 Train* TrainPool::Take() {
@@ -79,14 +79,29 @@ Train* TrainPool::Take() {
   }
   Train* train = free_.back();
   free_.pop_back();
+  train->sent = 0;
   train->bytes = 0;
   train->segment_bytes = 0;
   train->segments = 0;
   train->open = true;
-  train->error = 0;
+  train->single = false;
   return train;
 }
 
 void TrainPool::Return(Train* train) { free_.push_back(train); }
+
+void TrainPool::BeginTurn() {
+  datagrams_ = 0;
+  size_t room = max_for_waiting_;
+  for (size_t rest = (room + 2) / 3; room > rest && !refused_.empty(); --room) {
+    refused_.pop_front()->OnTurn();
+  }
+  if (spent_.empty()) return;
+  // Whoever came first has had the most of the last turn, perhaps all that
+  // there was for its peer: it comes last in this one.
+  SendQueue& first = *spent_.pop_front();
+  for (; room > 1 && !spent_.empty(); --room) spent_.pop_front()->OnTurn();
+  first.OnTurn();
+}
 
 }  // namespace cordon::net

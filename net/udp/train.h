@@ -9,12 +9,14 @@
 
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "cordon/net/base/endpoint.h"
+#include "cordon/net/udp/send_queue.h"
 
 namespace cordon::net {
 
@@ -29,18 +31,23 @@ struct Train {
 
   Endpoint peer;
   LocalAddress local;
+  // Up to here its bytes have been sent, singly; `segments` are left.
+  size_t sent = 0;
   size_t bytes = 0;
   size_t segment_bytes = 0;
   size_t segments = 0;
   bool open = true;
-  int error = 0;
+  // Of one datagram: on the way to the peer there is somebody who takes no
+  // trains.
+  bool single = false;
 
-  // Fills `message` for sendmsg() on a socket of `family`; false if such a
-  // socket cannot reach the peer. Everything that it points to is part of this
-  // object.
+  // Fills `message` for sendmsg() on a socket of `family` with what is left;
+  // false if such a socket cannot reach the peer. Everything that it points to
+  // is part of this object.
   bool Prepare(int family, bool connected);
   // The same for the one datagram that begins at `offset`.
   void PrepareSegment(size_t offset);
+  size_t bytes_left() const { return bytes - sent; }
 
   uint8_t* data() { return arena.get(); }
 
@@ -52,11 +59,23 @@ struct Train {
   std::unique_ptr<uint8_t[]> arena;
 };
 
-// The transmit memory of one reactor.
+// The transmit memory of one reactor, and those who wait for some of it.
+//
+// Who can wait may use `kMaxForWaiting` trains, or three quarters of a smaller
+// pool, and send `kDatagramsPerTurn` datagrams within one turn of the loop; the
+// rest is for those who cannot, as handshakes. Full sockets may keep
+// `kMaxKept`, or half of a smaller pool.
 class TrainPool {
  public:
+  static constexpr size_t kMaxForWaiting = 384;
+  static constexpr size_t kMaxKept = 256;
+  static constexpr size_t kDatagramsPerTurn = 4096;
+
   // Memory is taken as it is needed and kept.
-  explicit TrainPool(size_t max_trains) : max_trains_(max_trains) {}
+  explicit TrainPool(size_t max_trains)
+      : max_trains_(max_trains),
+        max_for_waiting_(std::min(kMaxForWaiting, max_trains - max_trains / 4)),
+        max_kept_(std::min(kMaxKept, (max_trains + 1) / 2)) {}
   TrainPool(const TrainPool&) = delete;
   TrainPool& operator=(const TrainPool&) = delete;
 
@@ -65,11 +84,40 @@ class TrainPool {
   void Return(Train* train);
 
   size_t in_use() const { return trains_.size() - free_.size(); }
+  // Time to send what is there before more is made.
+  bool scarce() const { return in_use() >= max_for_waiting_; }
+
+  // Keeps a train for a socket that is full, until `EndKeeping`; false if too
+  // many are kept.
+  bool Keep() {
+    if (kept_ >= max_kept_) return false;
+    ++kept_;
+    return true;
+  }
+  void EndKeeping(size_t trains) { kept_ -= trains; }
+
+  void CountDatagram() { ++datagrams_; }
+  bool turn_spent() const { return datagrams_ >= kDatagramsPerTurn; }
+
+  // Until a later turn: one who got nothing in this one, or has had its share.
+  void AwaitRoom(SendQueue& queue) { refused_.push_back(queue); }
+  void AwaitTurn(SendQueue& queue) { spent_.push_back(queue); }
+  // The reactor must not rest.
+  bool awaited() const { return !refused_.empty() || !spent_.empty(); }
+  // A turn of the loop begins: wakes as many as there is room for, first those
+  // who got nothing before, but always some of the others as well.
+  void BeginTurn();
 
  private:
   const size_t max_trains_;
+  const size_t max_for_waiting_;
+  const size_t max_kept_;
   std::vector<std::unique_ptr<Train>> trains_;
   std::vector<Train*> free_;
+  size_t kept_ = 0;
+  size_t datagrams_ = 0;
+  SendQueueList refused_;
+  SendQueueList spent_;
 };
 
 }  // namespace cordon::net

@@ -23,7 +23,8 @@
 
 namespace cordon::net {
 
-// Move-only; belongs to the reactor's thread.
+// Move-only; belongs to the reactor's thread. Destroying it is safe whoever
+// waits for it: as after `Close`, everything ends with kFailedPrecondition.
 class UdpSocket {
  public:
   struct Packet {
@@ -32,8 +33,10 @@ class UdpSocket {
     PooledBytes payload;
   };
 
-  // Datagrams that nobody has asked for yet; more are dropped and counted.
+  // Datagrams that nobody has asked for yet, and the memory that they take;
+  // more are dropped and counted.
   static constexpr size_t kMaxQueued = 1024;
+  static constexpr size_t kMaxQueuedBytes = size_t{4} << 20;
 
   static absl::StatusOr<UdpSocket> Open(Reactor& reactor,
                                         const DatagramSocketOptions& options);
@@ -44,15 +47,22 @@ class UdpSocket {
   const Endpoint& local_endpoint() const;
 
   // Suspends until a datagram is there. Stop: kCancelled, and nothing is lost.
-  // kUnavailable when a connected socket's peer was reported unreachable.
+  // kUnavailable when a connected socket's peer was reported unreachable;
+  // kFailedPrecondition once the socket is closed or gone; any other code when
+  // the system refuses for good to receive.
   Task<absl::StatusOr<Packet>> Recv();
 
-  // Queues a datagram, which leaves at the end of this turn of the loop;
-  // suspends only while the network takes nothing. kInvalidArgument if it is
-  // larger than 65507 bytes.
+  // Queues a datagram, which leaves at the end of this turn of the loop.
+  // Suspends while the network takes nothing, and until the next turn when
+  // there was enough for this one, see `DatagramSocket::kDatagramsPerTurn`.
+  // OK: queued; what becomes of it later is told by the statistics only.
+  // kInvalidArgument if it is empty, larger than 65507 bytes, or to nobody that
+  // the socket can reach; kFailedPrecondition once the socket is closed or
+  // gone. Stop: kCancelled, and not sent. `path` and `bytes` must live until it
+  // returns.
   Task<absl::Status> Send(Path& path, absl::Span<const uint8_t> bytes);
 
-  // See `DatagramSocket::Close`.
+  // See `DatagramSocket::Close`. Datagrams that nobody has taken are dropped.
   Task<absl::Status> Close();
 
   const DatagramSocketStatistics& statistics() const;

@@ -72,8 +72,21 @@ absl::Status Ring::Init(const Options& options) {
       (ring_.features & IORING_FEAT_CQE_SKIP) == 0) {
     return absl::UnimplementedError("this kernel's io_uring is too old");
   }
-  io_uring_ring_dontfork(&ring_);
+  if (const int refusal = RefusalToEnter(); refusal != 0) {
+    return Refusal(refusal, "io_uring cannot be entered");
+  }
+  // A precaution: where it fails, children inherit memory that they must not
+  // use, as they must not use the reactor.
+  (void)io_uring_ring_dontfork(&ring_);
   return absl::OkStatus();
+}
+
+// A ring that is not enabled yet answers EBADFD. Every other error is that of a
+// filter of system calls: one that lets rings be made, but not be used.
+int Ring::RefusalToEnter() {
+  const int error =
+      -io_uring_enter(static_cast<unsigned>(ring_.ring_fd), 0, 0, 0, nullptr);
+  return error == EBADFD ? 0 : error;
 }
 
 int Ring::Create(unsigned submissions, unsigned completions) {
@@ -87,18 +100,19 @@ int Ring::Create(unsigned submissions, unsigned completions) {
   return -io_uring_queue_init_params(submissions, &ring_, &params);
 }
 
-void Ring::Enable() {
+int Ring::Enable() {
   if (enabled_) {
     if (!IsMine()) Die("used from a second thread", EEXIST);
-    return;
+    return 0;
   }
   if (const int error = -io_uring_enable_rings(&ring_); error != 0) {
-    Die("cannot enable the ring", error);
+    return error;
   }
   enabled_ = true;
   thread_ = std::this_thread::get_id();
   // An optimisation; where it fails the plain descriptor serves.
-  io_uring_register_ring_fd(&ring_);
+  (void)io_uring_register_ring_fd(&ring_);
+  return 0;
 }
 
 bool Ring::IsMine() const {
@@ -107,22 +121,15 @@ bool Ring::IsMine() const {
 
 io_uring_sqe* Ring::Next() {
   io_uring_sqe* sqe = io_uring_get_sqe(&ring_);
-  for (int i = 0; sqe == nullptr && i < 1000; ++i) {
-    Submit();
-    sqe = io_uring_get_sqe(&ring_);
-  }
-  if (sqe == nullptr) Die("the kernel takes no submissions", EBUSY);
-  return sqe;
-}
-
-void Ring::Submit() {
-  Enable();
+  if (sqe != nullptr || Enable() != 0) return sqe;
   ++system_calls_;
-  io_uring_submit(&ring_);
+  // If it fails there is still no entry, and `Enter` will say why.
+  (void)io_uring_submit(&ring_);
+  return io_uring_get_sqe(&ring_);
 }
 
-void Ring::Enter(absl::Duration wait) {
-  Enable();
+int Ring::Enter(absl::Duration wait) {
+  if (const int error = Enable(); error != 0) return error;
   ++system_calls_;
   int result = 0;
   if (wait <= absl::ZeroDuration() || HasCompletions()) {
@@ -137,8 +144,8 @@ void Ring::Enter(absl::Duration wait) {
     result =
         io_uring_submit_and_wait_timeout(&ring_, &unused, 1, &timeout, nullptr);
   }
-  // -ETIME, -EINTR and -EBUSY are all in a day's work.
-  if (result == -EBADR) Die("completions were dropped", EBADR);
+  // Those of a wait that ended are all in a day's work.
+  return result >= 0 || result == -ETIME || result == -EINTR ? 0 : -result;
 }
 
 absl::Status BufferRing::Init(Ring& ring, unsigned entries) {
@@ -176,6 +183,8 @@ absl::Status BufferRing::Init(Ring& ring, unsigned entries) {
 BufferRing::~BufferRing() { Release(); }
 
 void BufferRing::Release() {
+  // None of these fails for what was made by the same hands; and if one did,
+  // nothing would be left to do.
   if (owner_ != nullptr) io_uring_unregister_buf_ring(owner_->get(), kGroup);
   if (ring_ != nullptr) munmap(ring_, RingBytes(entries_));
   if (memory_ != nullptr) munmap(memory_, entries_ * kBufferBytes);

@@ -31,9 +31,9 @@ class Ring {
   ~Ring();
 
   // kUnimplemented or kPermissionDenied where the kernel or a container refuses
-  // io_uring or a feature of it that is needed. Where the memory that a process
-  // may lock does not suffice the rings become smaller, down to a point:
-  // kResourceExhausted.
+  // io_uring, to enter a ring, or a feature of it that is needed. Where the
+  // memory that a process may lock does not suffice the rings become smaller,
+  // down to a point: kResourceExhausted.
   absl::Status Init(const Options& options);
   // Undoes `Init`; for a ring that was not entered. The kernel takes some time
   // to give back its memory.
@@ -44,25 +44,36 @@ class Ring {
     return {ring_.sq.ring_entries, ring_.cq.ring_entries};
   }
 
-  // A free submission entry; submits what is there if there is none.
+  // A free submission entry; submits what is there if there is none. Null if
+  // the kernel takes nothing.
   io_uring_sqe* Next();
-  // Submits. Waits for a completion for at most `wait`: not at all if zero.
-  void Enter(absl::Duration wait);
-  // Submits, without looking for completions.
-  void Submit();
+  // Submits. Waits for a completion for at most `wait`: not at all if zero. 0
+  // or an errno; what the kernel has not taken is submitted the next time.
+  int Enter(absl::Duration wait);
+
+  // The place in line of the entry that `Next` gave last, and whether the
+  // kernel has taken the one at such a place.
+  unsigned place() const { return ring_.sq.sqe_tail; }
+  bool Taken(unsigned place) const {
+    return static_cast<int>(place - ring_.sq.sqe_tail +
+                            io_uring_sq_ready(&ring_)) <= 0;
+  }
 
   io_uring* get() { return &ring_; }
   // True on the thread that has entered the ring before.
   bool IsMine() const;
-  // False once another thread has entered the ring.
-  bool MayEnter() const { return !enabled_ || IsMine(); }
-  bool HasCompletions() { return io_uring_cq_ready(&ring_) > 0; }
+  bool HasCompletions() const { return io_uring_cq_ready(&ring_) > 0; }
+  // Completions wait for room in the ring; the next `Enter` brings them.
+  bool HasOverflow() const { return io_uring_cq_has_overflow(&ring_); }
   uint64_t system_calls() const { return system_calls_; }
 
  private:
   // What io_uring_queue_init answers, as an errno.
   int Create(unsigned submissions, unsigned completions);
-  void Enable();
+  // The error with which a ring cannot be entered, or 0. Has no effect.
+  int RefusalToEnter();
+  // 0 or an errno.
+  int Enable();
 
   io_uring ring_ = {};
   bool initialised_ = false;

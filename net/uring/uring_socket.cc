@@ -1,18 +1,11 @@
 #include "cordon/net/uring/uring_socket.h"
 
-#include <poll.h>
-
 #include <utility>
+#include <vector>
 
 #include "cordon/net/udp/peer_notices.h"
 
 namespace cordon::net {
-namespace {
-
-// What may wait for a full socket; more is dropped.
-constexpr size_t kMaxBlockedTrains = 64;
-
-}  // namespace
 
 UringSocket::UringSocket(UringReactor& reactor, KernelSocket socket,
                          const DatagramSocketOptions& options)
@@ -23,29 +16,19 @@ UringSocket::UringSocket(UringReactor& reactor, KernelSocket socket,
       peer_(options.connect) {
   local_endpoint_ = socket_.local;
   connected_ = !peer_.is_none();
+  reactor_.sockets_.push_back(*this);
 }
 
 UringSocket::~UringSocket() {
-  if ((!queued().empty() || !retry_.empty()) && reactor_.ring_.MayEnter()) {
-    FlushNow();
-  }
-  for (Train* train : blocked_) trains_.Return(train);
-  for (Train* train : retry_) trains_.Return(train);
-  // Sends never outlast the call that submits them, but a receive does: it
-  // keeps the descriptor, so that its completion finds it valid.
-  for (UringReactor::OperationId id : {writable_poll_, receive_}) {
-    UringReactor::Operation* operation =
-        id == 0 ? nullptr : reactor_.operations_.Find(id);
-    if (operation == nullptr) continue;
-    operation->socket = nullptr;
-    if (socket_.fd.valid()) operation->fd = std::move(socket_.fd);
-    reactor_.Cancel(id);
-  }
+  receiver_ = nullptr;
+  if (socket_.fd.valid()) SendRest();
+  reactor_.Abandon(*this);
 }
 
 void UringSocket::StartReceiving(DatagramReceiver& receiver) {
   receiver_ = &receiver;
-  if (receive_ == 0 && open() && !IntrusiveListNode<RearmListTag>::linked()) {
+  if (receive_ == 0 && status().ok() &&
+      !IntrusiveListNode<RearmListTag>::linked()) {
     reactor_.rearm_.push_back(*this);
   }
 }
@@ -57,17 +40,17 @@ void UringSocket::StopReceiving() {
 }
 
 Task<absl::Status> UringSocket::Close() {
-  if (!closing_) {
-    closing_ = true;
-    if (!queued().empty() || !retry_.empty()) FlushNow();
-    for (Train* train : std::exchange(blocked_, {})) Drop(*train);
-    StopReceiving();
-  }
+  if (!socket_.fd.valid()) co_return absl::OkStatus();
   // Also where one who had begun this was destroyed meanwhile.
-  while (receive_ != 0) co_await receive_ended_.WaitUnstoppably();
-  if (writable_poll_ != 0) {
-    reactor_.Cancel(writable_poll_);
-    while (writable_poll_ != 0) co_await receive_ended_.WaitUnstoppably();
+  End(ClosedStatus());
+  SendRest();
+  StopReceiving();
+  IntrusiveListNode<WritableListTag>::Unlink();
+  if (writable_poll_ != 0) reactor_.Cancel(writable_poll_);
+  const Lifeline::Watch watch(lifeline_);
+  while (!idle()) {
+    co_await ended_.WaitUnstoppably();
+    if (!watch.alive()) co_return DestroyedStatus();
   }
   socket_.fd.Reset();
   co_return absl::OkStatus();
@@ -79,62 +62,71 @@ void UringSocket::OnQueued() {
   }
 }
 
-void UringSocket::FlushNow() {
-  reactor_.PrepareSends();
-  reactor_.ring_.Submit();
-  reactor_.ReleaseSent();
-}
-
-void UringSocket::TakeQueued(std::vector<Train*>& trains) {
-  trains.assign(retry_.begin(), retry_.end());
-  retry_.clear();
-  trains.insert(trains.end(), queued().begin(), queued().end());
-  queued().clear();
-  CloseTrains();
-}
-
-void UringSocket::Drop(Train& train) {
-  statistics_.send_errors += train.segments;
-  trains_.Return(&train);
+// By calls of its own: what was prepared for the ring may be left there, and
+// must not find another socket in the place of this one.
+void UringSocket::SendRest() {
+  const bool full = congested();
+  IntrusiveListNode<DirtyListTag>::Unlink();
+  std::vector<Train*> rest;
+  TakeTrains(rest);
+  for (Train* train : rest) {
+    if (full) {
+      Drop(*train);
+      continue;
+    }
+    SendAtOnce(*train, socket_, peer_, statistics_);
+    Return(*train);
+  }
 }
 
 void UringSocket::ReadNotices() {
-  if (!socket_.peer_notices || !open()) return;
+  if (!socket_.peer_notices || !socket_.fd.valid()) return;
   ReadPeerNotices(socket_.fd.get(), receiver_, statistics_);
 }
 
-void UringSocket::OnSendFailed(Train& train, int error) {
-  if (!open() || closing_) return Drop(train);
-  const bool done = RecoverFromSendError(train, error, socket_, peer_,
-                                         receiver_, &gso_, statistics_);
-  ReadNotices();
-  if (done) {
-    trains_.Return(&train);
-    return;
-  }
-  if (blocked_.size() >= kMaxBlockedTrains) return Drop(train);
-  blocked_.push_back(&train);
-  SetCongested(true);
-  if (writable_poll_ != 0) return;
-  UringReactor::Operation& operation =
-      reactor_.operations_.Allocate(&writable_poll_);
-  operation.kind = UringReactor::Operation::kWritable;
-  operation.socket = this;
-  io_uring_sqe* sqe = reactor_.ring_.Next();
-  io_uring_prep_poll_add(sqe, socket_.fd.get(), POLLOUT);
-  io_uring_sqe_set_data64(sqe, writable_poll_);
+void UringSocket::OnSent(Train& train) {
+  --sends_in_ring_;
+  Return(train);
+  if (!status().ok()) ended_.WakeAll();
 }
 
-void UringSocket::OnWritable() {
+void UringSocket::OnSendFailed(Train& train, int error) {
+  if (!status().ok()) {
+    statistics_.send_errors += train.segments;
+    OnSent(train);
+    return;
+  }
+  bool gso = true;
+  const bool settled = RecoverFromSendError(train, error, socket_, peer_,
+                                            receiver_, &gso, statistics_);
+  if (!gso) EndTrains(train.peer);
+  ReadNotices();
+  if (settled) {
+    OnSent(train);
+    return;
+  }
+  --sends_in_ring_;
+  Keep(train);
+  SetCongested(true);
+  if (writable_poll_ == 0 && !IntrusiveListNode<WritableListTag>::linked()) {
+    reactor_.await_writable_.push_back(*this);
+  }
+}
+
+void UringSocket::OnWritable(int result) {
   writable_poll_ = 0;
-  receive_ended_.WakeAll();
-  if (closing_) return;
+  ended_.WakeAll();
+  if (!status().ok()) return;
+  if (result < 0) {
+    // It is waited for again, but not for ever.
+    CountReceiveError(-result);
+    if (status().ok()) reactor_.await_writable_.push_back(*this);
+    return;
+  }
   // While there are any the socket is never waited for.
   ReadNotices();
-  retry_.insert(retry_.end(), blocked_.begin(), blocked_.end());
-  blocked_.clear();
   SetCongested(false);
-  if (!retry_.empty()) OnQueued();
+  if (has_kept()) OnQueued();
 }
 
 }  // namespace cordon::net

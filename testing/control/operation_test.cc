@@ -232,7 +232,9 @@ TEST(LimitsTest, AreReadAndChanged) {
             1U);
   EXPECT_TRUE(
       crowd.Connect(server.endpoint(1), ClientCrowd::ContextWith())[0].ok());
-  EXPECT_THAT(server.log(), HasSubstr("max_sessions 1000000 -> 1"));
+  // What has changed, and nothing else.
+  EXPECT_THAT(server.log(), HasSubstr("sets limits of listener \"public\": "
+                                      "max_sessions 1000000 -> 1\n"));
 
   // A hello that comes while there may be no handshake.
   const v1::GetLimitsResponse none = Call(

@@ -7,7 +7,10 @@
 
 #include "absl/status/status.h"
 #include "absl/strings/str_cat.h"
+#include "absl/synchronization/notification.h"
+#include "cordon/dtls/credentials.h"
 #include "cordon/dtls/error.h"
+#include "cordon/dtls/policy_store.h"
 #include "cordon/testing/control/call.h"
 #include "cordon/testing/control/controlled_server.h"
 #include "gmock/gmock.h"
@@ -50,9 +53,10 @@ class PolicyTest : public ::testing::Test {
     request.set_expected_version(expected);
     return Call(server_.stub(), &Stub::SetPolicy, request, status);
   }
-  void ExpectRefused(const std::string& policy, const std::string& message) {
+  void ExpectRefused(const std::string& policy, const std::string& message,
+                     uint64_t expected = 1) {
     grpc::Status status;
-    Set(Policy(policy), 1, "", &status);
+    Set(Policy(policy), expected, "", &status);
     EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
     EXPECT_THAT(status.error_message(), StartsWith(message)) << policy;
     v1::ValidatePolicyRequest validate;
@@ -250,17 +254,112 @@ TEST_F(PolicyTest, SessionsThatFailAreClosedWithAnAlertIfThatIsAskedFor) {
               ElementsAre("a.example.org"));
 }
 
+// "internal" has a policy that its context gave it. What is set for all is in
+// force on it all the same, and judges its sessions.
+TEST_F(PolicyTest, SessionsOfAllListenersThatFollowAreJudged) {
+  dtls::PolicyStore& store = server_.registry().policies();
+  dtls::Policy configured = store.Present("internal").policy();
+  configured.denied_names = {"old.example.org"};
+  ASSERT_EQ(store.EnsurePolicy("internal", configured), absl::OkStatus());
+  ASSERT_EQ(store.Present("internal").version, 2U);
+  Set(Policy("client_certificate: REQUIRE"), 1);
+  ASSERT_EQ(store.Present("internal").version, 3U);
+  for (const size_t listener : {0, 1}) {
+    ASSERT_TRUE(Connects(Named("a.example.org"), listener));
+    ASSERT_TRUE(Connects(Named("b.example.org"), listener));
+  }
+  const char* policy =
+      "client_certificate: REQUIRE denied_names: \"b.example.org\"";
+  v1::ValidatePolicyRequest request;
+  *request.mutable_policy() = Policy(policy);
+  const v1::ValidatePolicyResponse verdict =
+      Call(server_.stub(), &Stub::ValidatePolicy, request);
+  EXPECT_EQ(verdict.sessions_judged(), 4U);
+  EXPECT_EQ(verdict.sessions_failing(), 2U);
+  // Its own is there, but not in force.
+  const v1::ListPolicyVersionsResponse own =
+      Call(server_.stub(), &Stub::ListPolicyVersions, "listener: \"internal\"");
+  ASSERT_EQ(own.versions_size(), 1);
+  EXPECT_FALSE(own.versions(0).current());
+
+  EXPECT_EQ(Set(Policy(policy), 3, "apply_to_sessions: true").sessions_closed(),
+            2U);
+  // One that somebody has asked for is left alone.
+  Set(Policy("client_certificate: REQUIRE"), 2, "listener: \"internal\"");
+  *request.mutable_policy() =
+      Policy("client_certificate: REQUIRE denied_names: \"a.example.org\"");
+  EXPECT_EQ(
+      Call(server_.stub(), &Stub::ValidatePolicy, request).sessions_judged(),
+      1U);
+}
+
+// While the first caller's judging waits for a reactor, another sets a policy
+// and does not ask for any. The first one's sessions are judged, by what is in
+// force.
+TEST_F(PolicyTest, APolicyThatComesBeforeSessionsAreJudgedJudgesThem) {
+  Set(Policy("client_certificate: REQUIRE"), 1);
+  ASSERT_TRUE(Connects(Named("a.example.org")));
+  ASSERT_TRUE(Connects(Named("b.example.org")));
+  dtls::PolicyStore& store = server_.registry().policies();
+  absl::Notification busy;
+  absl::Notification go_on;
+  ASSERT_TRUE(server_.registry().listeners("public").front()->Post(
+      [&](dtls::ListenerAdmin&) {
+        busy.Notify();
+        go_on.WaitForNotification();
+      }));
+  busy.WaitForNotification();
+  absl::Notification setting;
+  store.SetJournal([&](const dtls::PolicyVersion&) {
+    if (!setting.HasBeenNotified()) setting.Notify();
+    return absl::OkStatus();
+  });
+  v1::SetPolicyResponse first;
+  std::thread caller([&] {
+    first = Set(Policy("client_certificate: REQUIRE denied_names: "
+                       "\"a.example.org\""),
+                2, "apply_to_sessions: true");
+  });
+  setting.WaitForNotification();
+  dtls::Policy second = store.Present("").policy();
+  second.denied_names = {"b.example.org"};
+  // It waits until the first one is in force.
+  EXPECT_EQ(store.Set({.policy = second, .expected_version = 3}).value_or(0),
+            4U);
+  go_on.Notify();
+  caller.join();
+  EXPECT_EQ(first.version(), 3U);
+  EXPECT_EQ(first.sessions_closed(), 1U);
+  const v1::ListSessionsResponse left =
+      Call(server_.stub(), &Stub::ListSessions, "");
+  ASSERT_EQ(left.sessions_size(), 1);
+  EXPECT_THAT(left.sessions(0).peer_certificate().dns_names(),
+              ElementsAre("a.example.org"));
+  store.SetJournal(nullptr);
+}
+
 TEST_F(PolicyTest, ToleratedErrorsAreTold) {
   const TestAuthority other("Other CA");
-  const dtls::Context stranger = ClientCrowd::ContextWith(
-      other.Issue({.dns_names = {"robot.example.org"}}));
+  const dtls::Certificate robot =
+      other.Issue({.dns_names = {"robot.example.org"}});
+  const dtls::Context stranger = ClientCrowd::ContextWith(robot);
   Set(Policy("client_certificate: REQUIRE"), 1);
   EXPECT_FALSE(Connects(stranger));
-  Set(Policy("client_certificate: REQUIRE tolerated { error: "
-             "\"unable_to_verify_first\" name: \"robot.example.org\" } "
-             "tolerated { error: \"unable_to_get_local_issuer\" name: "
-             "\"robot.example.org\" }"),
+  // Not by its name: anybody can have it.
+  ExpectRefused(
+      "client_certificate: REQUIRE tolerated { error: "
+      "\"unable_to_get_local_issuer\" name: \"robot.example.org\" }",
+      "policy.tolerated[0].name: ", 2);
+  const std::string key = *dtls::SpkiFingerprintOf(robot.chain_pem);
+  Set(Policy(absl::StrCat("client_certificate: REQUIRE tolerated { error: "
+                          "\"unable_to_verify_first\" spki: \"",
+                          key,
+                          "\" } tolerated { error: "
+                          "\"unable_to_get_local_issuer\" spki: \"",
+                          key, "\" name: \"robot.example.org\" }")),
       2);
+  EXPECT_FALSE(Connects(ClientCrowd::ContextWith(
+      other.Issue({.dns_names = {"robot.example.org"}}))));
   EXPECT_TRUE(Connects(stranger));
   const v1::ListSessionsResponse list =
       Call(server_.stub(), &Stub::ListSessions, "");

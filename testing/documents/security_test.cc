@@ -8,6 +8,9 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/control/control_server.h"
+#include "cordon/dtls/control/control_service.h"
+#include "cordon/dtls/internal/mailbox.h"
 #include "cordon/dtls/internal/reassembly.h"
 #include "cordon/dtls/internal/session_bounds.h"
 #include "cordon/dtls/listener.h"
@@ -73,6 +76,88 @@ TEST(SecurityTest, TellsTheDefaultsOfASession) {
           {"max_retransmissions", absl::StrCat(options.max_retransmissions)},
           {"max_queued_messages", absl::StrCat(options.max_queued_messages)},
           {"max_queued_bytes", absl::StrCat(options.max_queued_bytes)},
+          {"replay_window", absl::StrCat(options.replay_window)},
+      }));
+}
+
+TEST(SecurityTest, TellsTheDefaultsOfAContext) {
+  const dtls::ServerOptions options;
+  EXPECT_EQ(
+      TableOf("ServerOptions"),
+      (Defaults{
+          {"max_session_ids", absl::StrCat(options.max_session_ids)},
+          {"max_session_id_bytes", absl::StrCat(options.max_session_id_bytes)},
+      }));
+}
+
+TEST(SecurityTest, TellsTheDefaultsOfTheControlServer) {
+  const dtls::control::ControlServerOptions options;
+  EXPECT_EQ(
+      TableOf("ControlServerOptions"),
+      (Defaults{
+          {"max_connections", absl::StrCat(options.max_connections)},
+          {"max_connections_per_reader",
+           absl::StrCat(options.max_connections_per_reader)},
+          {"max_connections_per_admin",
+           absl::StrCat(options.max_connections_per_admin)},
+          {"connections_for_admins",
+           absl::StrCat(options.connections_for_admins)},
+          {"max_unauthenticated", absl::StrCat(options.max_unauthenticated)},
+          {"max_unauthenticated_per_source",
+           absl::StrCat(options.max_unauthenticated_per_source)},
+          {"authentication_timeout",
+           absl::FormatDuration(options.authentication_timeout)},
+          {"max_concurrent_streams",
+           absl::StrCat(options.max_concurrent_streams)},
+          {"max_request_bytes", absl::StrCat(options.max_request_bytes)},
+          {"max_response_bytes", absl::StrCat(options.max_response_bytes)},
+          {"max_buffered_bytes", absl::StrCat(options.max_buffered_bytes)},
+          {"handshake_timeout",
+           absl::FormatDuration(options.handshake_timeout)},
+      }));
+}
+
+TEST(SecurityTest, TellsTheDefaultsOfTheControlService) {
+  const dtls::control::ControlServiceOptions options;
+  EXPECT_EQ(
+      TableOf("ControlServiceOptions"),
+      (Defaults{
+          {"max_calls", absl::StrCat(options.max_calls)},
+          {"max_calls_per_reader", absl::StrCat(options.max_calls_per_reader)},
+          {"max_calls_per_admin", absl::StrCat(options.max_calls_per_admin)},
+          {"calls_for_admins", absl::StrCat(options.calls_for_admins)},
+          {"max_call_bytes", absl::StrCat(options.max_call_bytes)},
+          {"max_call_bytes_per_reader",
+           absl::StrCat(options.max_call_bytes_per_reader)},
+          {"max_call_bytes_per_admin",
+           absl::StrCat(options.max_call_bytes_per_admin)},
+          {"call_bytes_for_admins",
+           absl::StrCat(options.call_bytes_for_admins)},
+          {"max_call_time", absl::FormatDuration(options.max_call_time)},
+          {"max_streams", absl::StrCat(options.max_streams)},
+          {"max_streams_per_reader",
+           absl::StrCat(options.max_streams_per_reader)},
+          {"max_streams_per_admin",
+           absl::StrCat(options.max_streams_per_admin)},
+          {"streams_for_admins", absl::StrCat(options.streams_for_admins)},
+      }));
+}
+
+TEST(SecurityTest, TellsTheLimitsOfCertificates) {
+  const dtls::CertificateLimits limits;
+  EXPECT_EQ(
+      TableOf("CertificateLimits"),
+      (Defaults{
+          {"max_chain_bytes", absl::StrCat(limits.max_chain_bytes)},
+          {"max_certificate_bytes", absl::StrCat(limits.max_certificate_bytes)},
+          {"max_extensions", absl::StrCat(limits.max_extensions)},
+          {"max_names", absl::StrCat(limits.max_names)},
+          {"max_name_constraints", absl::StrCat(limits.max_name_constraints)},
+          {"max_policies", absl::StrCat(limits.max_policies)},
+          {"max_name_checks", absl::StrCat(limits.max_name_checks)},
+          {"max_key_bits", absl::StrCat(limits.max_key_bits)},
+          {"max_unanchored_signatures",
+           absl::StrCat(limits.max_unanchored_signatures)},
       }));
 }
 
@@ -98,6 +183,18 @@ TEST(SecurityTest, TellsWhatAHandshakeKeeps) {
     is.push_back(absl::StrCat(bound));
   }
   EXPECT_EQ(told, is);
+}
+
+TEST(SecurityTest, TellsWhatMayWaitForAnotherReactor) {
+  std::vector<std::string> told;
+  for (const Table& table : ReadMarkdown(Runfile("SECURITY.md")).tables) {
+    if (table.header.at(0) != "Reactor") continue;
+    for (const std::vector<std::string>& row : table.rows) {
+      told.push_back(row.at(3));
+    }
+  }
+  EXPECT_EQ(told, std::vector<std::string>{
+                      absl::StrCat(dtls::internal::kMaxStrayBytes)});
 }
 
 // Those that are changed at run time begin as the options say.

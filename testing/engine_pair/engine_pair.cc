@@ -61,7 +61,7 @@ int PlainAlert(const std::vector<Bytes>& datagrams) {
 
 EnginePair::EnginePair() {
   server_options.certificates = {ServerCertificate()};
-  server_options.wall_clock = [] { return VirtualClock::Epoch(); };
+  server_options.wall_clock = [this] { return now; };
   client_options.trust = Authority().trust();
   client_options.wall_clock = server_options.wall_clock;
   client_engine.server_name = "localhost";

@@ -40,6 +40,13 @@ bool Fails(Call call) {
   return error != 0;
 }
 
+struct Partial {
+  unsigned entries = 0;
+  int left = 0;
+  int happened = 0;
+};
+Partial partial;
+
 // Requests that were made to fail, and what their completions will say.
 std::map<uint64_t, int> doomed;
 
@@ -59,6 +66,26 @@ void Doom(io_uring* ring) {
     doomed[sqe.user_data] = error;
   }
 }
+
+// Hides all but the first entries from the kernel, for as long as it lives.
+class Hidden {
+ public:
+  explicit Hidden(io_uring* ring) : sq_(ring->sq), tail_(sq_.sqe_tail) {
+    if (partial.left == 0) return;
+    --partial.left;
+    const unsigned ready = io_uring_sq_ready(ring);
+    if (ready <= partial.entries) return;
+    ++partial.happened;
+    sq_.sqe_tail = tail_ - (ready - partial.entries);
+  }
+  Hidden(const Hidden&) = delete;
+  Hidden& operator=(const Hidden&) = delete;
+  ~Hidden() { sq_.sqe_tail = tail_; }
+
+ private:
+  io_uring_sq& sq_;
+  const unsigned tail_;
+};
 
 // Their completions carry the error that was asked for.
 void Sentence(io_uring* ring) {
@@ -87,6 +114,16 @@ int __wrap_eventfd(unsigned value, int flags) {
 int __real_epoll_create1(int flags);
 int __wrap_epoll_create1(int flags) {
   return Fails(Call::kEpollCreate) ? -1 : __real_epoll_create1(flags);
+}
+int __real_epoll_wait(int fd, epoll_event* events, int count, int timeout);
+int __wrap_epoll_wait(int fd, epoll_event* events, int count, int timeout) {
+  if (Fails(Call::kEpollWait)) return -1;
+  return __real_epoll_wait(fd, events, count, timeout);
+}
+int __real_epoll_ctl(int fd, int operation, int of, epoll_event* event);
+int __wrap_epoll_ctl(int fd, int operation, int of, epoll_event* event) {
+  if (operation != EPOLL_CTL_DEL && Fails(Call::kEpollControl)) return -1;
+  return __real_epoll_ctl(fd, operation, of, event);
 }
 void* __real_mmap(void* at, size_t size, int protection, int flags, int fd,
                   off_t offset);
@@ -134,6 +171,8 @@ int __wrap_io_uring_register_buf_ring(io_uring* ring, io_uring_buf_reg* buffers,
 }
 int __real_io_uring_submit(io_uring* ring);
 int __wrap_io_uring_submit(io_uring* ring) {
+  if (const int error = Take(Call::kRingEnter); error != 0) return -error;
+  const Hidden hidden(ring);
   Doom(ring);
   const int result = __real_io_uring_submit(ring);
   Sentence(ring);
@@ -141,6 +180,8 @@ int __wrap_io_uring_submit(io_uring* ring) {
 }
 int __real_io_uring_submit_and_get_events(io_uring* ring);
 int __wrap_io_uring_submit_and_get_events(io_uring* ring) {
+  if (const int error = Take(Call::kRingEnter); error != 0) return -error;
+  const Hidden hidden(ring);
   Doom(ring);
   const int result = __real_io_uring_submit_and_get_events(ring);
   Sentence(ring);
@@ -154,6 +195,8 @@ int __wrap_io_uring_submit_and_wait_timeout(io_uring* ring, io_uring_cqe** cqe,
                                             unsigned count,
                                             __kernel_timespec* timeout,
                                             sigset_t* mask) {
+  if (const int error = Take(Call::kRingEnter); error != 0) return -error;
+  const Hidden hidden(ring);
   Doom(ring);
   const int result =
       __real_io_uring_submit_and_wait_timeout(ring, cqe, count, timeout, mask);
@@ -171,5 +214,12 @@ CallFailure::CallFailure(Call call, int error, int count) : call_(call) {
 CallFailure::~CallFailure() { Of(call_) = {}; }
 
 int CallFailure::happened() const { return Of(call_).happened; }
+
+PartialSubmission::PartialSubmission(unsigned entries, int count) {
+  partial = {.entries = entries, .left = count, .happened = 0};
+}
+PartialSubmission::~PartialSubmission() { partial = {}; }
+
+int PartialSubmission::happened() const { return partial.happened; }
 
 }  // namespace cordon::testing

@@ -23,8 +23,13 @@ enum class Call : uint8_t {
   kSend,
   // recvmsg and recvmmsg, but for errors, and requests to receive in a ring.
   kReceive,
+  // Whatever enters a ring: nothing is submitted.
+  kRingEnter,
+  kEpollWait,
+  // But EPOLL_CTL_DEL.
+  kEpollControl,
 };
-inline constexpr int kCalls = 8;
+inline constexpr int kCalls = 11;
 
 // As long as it lives, the next `count` calls of a kind fail with `error`, and
 // have no effect. One of each kind at a time; for one thread.
@@ -40,6 +45,19 @@ class CallFailure {
 
  private:
   const Call call_;
+};
+
+// As long as it lives, the next `count` calls that submit to a ring take at
+// most `entries` of what there is. For one thread.
+class PartialSubmission {
+ public:
+  PartialSubmission(unsigned entries, int count);
+  PartialSubmission(const PartialSubmission&) = delete;
+  PartialSubmission& operator=(const PartialSubmission&) = delete;
+  ~PartialSubmission();
+
+  // How many have left something.
+  int happened() const;
 };
 
 }  // namespace cordon::testing

@@ -68,6 +68,10 @@ size_t FakeListener::ReadSessions(uint64_t after,
        at != sessions_.end() && count < page.size(); ++at) {
     Copy(*at->second, page[count++]);
   }
+  for (; endless_ && count < page.size(); ++count) {
+    page[count].id = count == 0 ? after + 1 : page[count - 1].id + 1;
+    page[count].state = dtls::EngineState::kConnected;
+  }
   ++turns_;
   most_at_once_ = std::max(most_at_once_, count);
   return count;

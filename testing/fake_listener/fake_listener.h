@@ -55,6 +55,10 @@ class FakeListener final : public dtls::ListenerAdmin {
   }
   void set_context(const dtls::Context& context) { context_ = context; }
 
+  // From now on there is always one more session, connected, behind those that
+  // were opened.
+  void set_endless() { endless_ = true; }
+
   size_t observers() const { return observers_.size(); }
   // How often sessions were asked for, and the most at once.
   size_t turns() const { return turns_; }
@@ -94,6 +98,7 @@ class FakeListener final : public dtls::ListenerAdmin {
   dtls::CookieHash cookie_hash_ = dtls::CookieHash::kSha256;
   std::optional<dtls::Context> context_;
   bool draining_ = false;
+  bool endless_ = false;
   size_t turns_ = 0;
   size_t most_at_once_ = 0;
 };

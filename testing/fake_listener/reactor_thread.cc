@@ -39,10 +39,14 @@ ReactorThread::~ReactorThread() {
 
 void ReactorThread::Do(absl::FunctionRef<void()> function) {
   absl::Notification done;
-  reactor_->Post([&] {
+  const bool taken = reactor_->Post([&] {
     function();
     done.Notify();
   });
+  if (!taken) {
+    std::fputs("the reactor has ended\n", stderr);
+    std::abort();
+  }
   done.WaitForNotification();
 }
 

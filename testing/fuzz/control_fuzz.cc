@@ -145,7 +145,7 @@ class Service {
       case 3:
         Ask<v1::SetPolicyRequest, v1::SetPolicyResponse>(
             bytes, [&](const auto& request, auto* response) {
-              return SetPolicy(request, caller, response);
+              return SetPolicy(request, caller, deadline, response);
             });
         break;
       case 4:
@@ -163,13 +163,13 @@ class Service {
       case 6:
         Ask<v1::ValidatePolicyRequest, v1::ValidatePolicyResponse>(
             bytes, [&](const auto& request, auto* response) {
-              return policies_.Validate(request, response);
+              return policies_.Validate(request, deadline, response);
             });
         break;
       case 7:
         Ask<v1::RollBackPolicyRequest, v1::SetPolicyResponse>(
             bytes, [&](const auto& request, auto* response) {
-              return policies_.RollBack(request, caller, response);
+              return policies_.RollBack(request, caller, deadline, response);
             });
         break;
       case 8:
@@ -225,8 +225,8 @@ class Service {
 
   absl::Status SetPolicy(const v1::SetPolicyRequest& request,
                          const dtls::control::Caller& caller,
-                         v1::SetPolicyResponse* response) {
-    absl::Status status = policies_.Set(request, caller, response);
+                         absl::Time deadline, v1::SetPolicyResponse* response) {
+    absl::Status status = policies_.Set(request, caller, deadline, response);
     if (!status.ok()) return status;
     v1::GetPolicyRequest get;
     get.set_listener(request.listener());

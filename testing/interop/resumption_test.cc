@@ -115,7 +115,7 @@ TEST_F(ResumptionTest, OurClientResumesWithOpenssl) {
 }
 
 // The value on the line of `output` that begins with `label`, in lower case.
-std::string Shown(const std::string& output, const std::string& label) {
+std::string ValueAfter(const std::string& output, const std::string& label) {
   for (absl::string_view line : absl::StrSplit(output, '\n')) {
     line = absl::StripAsciiWhitespace(line);
     if (absl::StartsWith(line, label)) {
@@ -138,9 +138,9 @@ TEST_F(ResumptionTest, OpensslExportsTheSameKeyMaterial) {
                 {"--export=EXTRACTOR-dtls_srtp:60",
                  "--srtp=SRTP_AEAD_AES_256_GCM,SRTP_AEAD_AES_128_GCM"},
                 "to the server");
-  const std::string ours = Shown(output, "exported:");
+  const std::string ours = ValueAfter(output, "exported:");
   EXPECT_EQ(ours.size(), 120U) << output;
-  EXPECT_EQ(ours, Shown(server.output(), "Keying material:"))
+  EXPECT_EQ(ours, ValueAfter(server.output(), "Keying material:"))
       << server.output();
   EXPECT_TRUE(absl::StrContains(output, "srtp:      SRTP_AEAD_AES_128_GCM"))
       << output;

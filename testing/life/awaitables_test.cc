@@ -80,5 +80,26 @@ TEST(AwaitablesTest, AllOfOurHeadersAreInterruptedInAScenario) {
   for (const std::string& name : covered) EXPECT_THAT(found, Contains(name));
 }
 
+TEST(AwaitablesTest, AllThatWaitForAnObjectAreOutlivedByTheWaiter) {
+  std::set<std::string> covered = {
+      // They wait for no object, but for time, a turn, or what they own.
+      "PromiseBase::Awaiter", "Sleep", "StopTokenAwaiter", "Task::Awaiter",
+      "YieldAwaiter"};
+  for (const NetScenario& scenario : NetScenarios()) {
+    if (scenario.destroy == nullptr) continue;
+    covered.insert(scenario.covers.begin(), scenario.covers.end());
+  }
+  const fs::path root =
+      fs::canonical(Runfile("testing/life/awaitables_test.cc"))
+          .parent_path()
+          .parent_path()
+          .parent_path();
+  for (const fs::path& header : HeadersBelow(root / "net" / "task")) {
+    for (const std::string& name : AwaitablesOf(ReadText(header))) {
+      EXPECT_THAT(covered, Contains(name)) << header;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace cordon::testing

@@ -85,6 +85,45 @@ TEST_P(NetLifeTest, MayBeInterruptedAtEachStep) {
   }
 }
 
+// Begins to wait; what it waits for is closed or destroyed; it ends.
+net::Task<absl::Status> EndUnder(net::Reactor& reactor,
+                                 const NetScenario& scenario,
+                                 void (*end)(NetWorld&)) {
+  NetWorld world(reactor);
+  if (scenario.prepare != nullptr) {
+    CO_RETURN_IF_ERROR(co_await scenario.prepare(world));
+  }
+  absl::Status ended;
+  net::TaskScope waiting;
+  waiting.Spawn(
+      [](net::Task<absl::Status> act, absl::Status* out) -> net::Task<void> {
+        *out = co_await std::move(act);
+      }(scenario.act(world), &ended));
+  CO_RETURN_IF_ERROR(co_await net::SleepFor(absl::Milliseconds(20)));
+  EXPECT_EQ(waiting.size(), 1U);
+  end(world);
+  const absl::Status joined =
+      co_await net::WithTimeout(Interrupter::kPatience, waiting.Join());
+  EXPECT_TRUE(joined.ok()) << joined;
+  // Not as if nothing had been, nor as if somebody had stopped it.
+  EXPECT_FALSE(ended.ok());
+  EXPECT_FALSE(absl::IsCancelled(ended)) << ended;
+  EXPECT_EQ(world.alive, 0);
+  co_return absl::OkStatus();
+}
+
+TEST_P(NetLifeTest, EndsWithWhatItWaitsFor) {
+  for (auto* end : {scenario().close, scenario().destroy}) {
+    if (end == nullptr) continue;
+    SCOPED_TRACE(end == scenario().close ? "closed" : "destroyed");
+    const std::unique_ptr<net::Reactor> reactor =
+        std::get<1>(GetParam()).make();
+    ASSERT_NE(reactor, nullptr);
+    EXPECT_EQ(reactor->Run(EndUnder(*reactor, scenario(), end)),
+              absl::OkStatus());
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(
     All, NetLifeTest,
     ::testing::Combine(::testing::ValuesIn(NetScenarios()),

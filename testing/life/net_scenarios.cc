@@ -62,19 +62,19 @@ Task<absl::Status> Nest(NetWorld& world, int depth) {
 Task<absl::Status> NestDeeply(NetWorld& world) { return Nest(world, 20); }
 
 Task<absl::Status> FillChannel(NetWorld& world) {
-  co_return co_await world.channel.Send(1);
+  co_return co_await world.channel->Send(1);
 }
 Task<absl::Status> SendToChannel(NetWorld& world) {
   const Alive alive(world);
-  co_return co_await world.channel.Send(2);
+  co_return co_await world.channel->Send(2);
 }
 Task<absl::Status> TakeFromChannel(NetWorld& world) {
   CO_RETURN_IF_ERROR(co_await net::SleepFor(kWhile));
-  world.channel.TryRecv();
+  world.channel->TryRecv();
   co_return co_await net::SleepFor(kWhile);
 }
 absl::Status CheckSent(NetWorld& world, const Outcome& outcome) {
-  const std::optional<int> value = world.channel.TryRecv();
+  const std::optional<int> value = world.channel->TryRecv();
   return value.has_value() == outcome.done()
              ? absl::OkStatus()
              : absl::DataLossError("sent, or not sent, against what it said");
@@ -82,11 +82,11 @@ absl::Status CheckSent(NetWorld& world, const Outcome& outcome) {
 
 Task<absl::Status> RecvFromChannel(NetWorld& world) {
   const Alive alive(world);
-  CO_ASSIGN_OR_RETURN(const int value, co_await world.channel.Recv());
+  CO_ASSIGN_OR_RETURN(const int value, co_await world.channel->Recv());
   co_return value == 7 ? absl::OkStatus() : absl::DataLossError("another");
 }
 Task<absl::Status> RecvToo(NetWorld& world) {
-  absl::StatusOr<int> value = co_await world.channel.Recv();
+  absl::StatusOr<int> value = co_await world.channel->Recv();
   if (value.ok()) world.received.push_back(*value);
   co_return absl::OkStatus();
 }
@@ -95,9 +95,9 @@ Task<absl::Status> SendOneForTwo(NetWorld& world) {
   net::TaskScope scope;
   scope.Spawn(RecvToo(world));
   CO_RETURN_IF_ERROR(co_await net::SleepFor(kWhile));
-  CO_RETURN_IF_ERROR(co_await world.channel.Send(7));
+  CO_RETURN_IF_ERROR(co_await world.channel->Send(7));
   CO_RETURN_IF_ERROR(co_await net::SleepFor(kWhile));
-  world.channel.Close();
+  world.channel->Close();
   co_return co_await scope.Join();
 }
 absl::Status CheckReceivedOnce(NetWorld& world, const Outcome& outcome) {
@@ -109,26 +109,26 @@ absl::Status CheckReceivedOnce(NetWorld& world, const Outcome& outcome) {
 
 Task<absl::Status> AwaitEvent(NetWorld& world) {
   const Alive alive(world);
-  co_return co_await world.event.Wait();
+  co_return co_await world.event->Wait();
 }
 Task<absl::Status> SetEvent(NetWorld& world) {
   CO_RETURN_IF_ERROR(co_await net::SleepFor(kWhile));
-  world.event.Set();
+  world.event->Set();
   co_return absl::OkStatus();
 }
 
 Task<absl::Status> WaitInQueue(NetWorld& world) {
   const Alive alive(world);
-  const bool woken = co_await world.queue.Wait();
-  co_return woken ? absl::OkStatus() : net::StoppedStatus("waiting");
+  const net::Wakeup wakeup = co_await world.queue->Wait();
+  co_return wakeup.status("waiting");
 }
 Task<absl::Status> WaitUnstoppably(NetWorld& world) {
   const Alive alive(world);
-  const bool woken = co_await world.queue.WaitUnstoppably();
-  co_return woken ? absl::OkStatus() : absl::InternalError("not woken");
+  const net::Wakeup wakeup = co_await world.queue->WaitUnstoppably();
+  co_return wakeup.status("waiting");
 }
 Task<absl::Status> WaitToo(NetWorld& world) {
-  const bool woken = co_await world.queue.Wait();
+  const bool woken = co_await world.queue->Wait();
   if (woken) world.received.push_back(1);
   co_return absl::OkStatus();
 }
@@ -136,14 +136,14 @@ Task<absl::Status> WakeOneOfTwo(NetWorld& world) {
   net::TaskScope scope;
   scope.Spawn(WaitToo(world));
   CO_RETURN_IF_ERROR(co_await net::SleepFor(kWhile));
-  world.queue.WakeOne();
+  world.queue->WakeOne();
   CO_RETURN_IF_ERROR(co_await net::SleepFor(kWhile));
   scope.RequestStop();
   co_return co_await scope.Join();
 }
 Task<absl::Status> WakeAll(NetWorld& world) {
   CO_RETURN_IF_ERROR(co_await net::SleepFor(kWhile));
-  world.queue.WakeAll();
+  world.queue->WakeAll();
   co_return absl::OkStatus();
 }
 
@@ -157,6 +157,26 @@ Task<absl::Status> JoinTwo(NetWorld& world) {
   co_return stop.stop_requested() ? net::StoppedStatus("joining")
                                   : absl::OkStatus();
 }
+
+// A scope that is not the task's own.
+Task<absl::Status> FillScope(NetWorld& world) {
+  world.scope.emplace();
+  world.scope->Spawn(world.event->Wait());
+  co_return absl::OkStatus();
+}
+Task<absl::Status> JoinAnother(NetWorld& world) {
+  const Alive alive(world);
+  CO_RETURN_IF_ERROR(co_await world.scope->Join());
+  const net::StopToken stop = co_await net::CurrentStopToken();
+  co_return stop.stop_requested() ? net::StoppedStatus("joining")
+                                  : absl::OkStatus();
+}
+
+void CloseChannel(NetWorld& world) { world.channel->Close(); }
+void DestroyChannel(NetWorld& world) { world.channel.reset(); }
+void DestroyEvent(NetWorld& world) { world.event.reset(); }
+void DestroyQueue(NetWorld& world) { world.queue.reset(); }
+void DestroyScope(NetWorld& world) { world.scope.reset(); }
 
 Task<absl::Status> AwaitAll(NetWorld& world) {
   const Alive alive(world);
@@ -182,6 +202,31 @@ Task<absl::Status> AwaitAny(NetWorld& world) {
   const Alive alive(world);
   auto any = co_await net::WhenAny(SleepForHours(world), Nest(world, 1));
   co_return std::get<1>(any.results);
+}
+// Of things that may be destroyed meanwhile.
+Task<absl::Status> AwaitAllOfThem(NetWorld& world) {
+  const Alive alive(world);
+  auto [a, b] = co_await net::WhenAll(world.event->Wait(), SleepAWhile(world));
+  if (!a.ok()) co_return a;
+  co_return b;
+}
+Task<absl::Status> AwaitAllInAVector(NetWorld& world) {
+  const Alive alive(world);
+  std::vector<Task<absl::Status>> tasks;
+  tasks.push_back(world.event->Wait());
+  tasks.push_back(world.event->Wait());
+  const std::vector<absl::Status> all = co_await net::WhenAll(std::move(tasks));
+  for (const absl::Status& status : all) CO_RETURN_IF_ERROR(status);
+  co_return absl::OkStatus();
+}
+Task<absl::Status> AwaitAnyOfThem(NetWorld& world) {
+  const Alive alive(world);
+  auto any = co_await net::WhenAny(world.event->Wait(), SleepForHours(world));
+  co_return std::get<0>(any.results);
+}
+Task<absl::Status> AwaitEventWithTimeout(NetWorld& world) {
+  const Alive alive(world);
+  co_return co_await net::WithTimeout(absl::Hours(10), world.event->Wait());
 }
 Task<absl::Status> AwaitWithTimeout(NetWorld& world) {
   const Alive alive(world);
@@ -272,27 +317,60 @@ const std::vector<NetScenario>& NetScenarios() {
        .prepare = FillChannel,
        .act = SendToChannel,
        .beside = TakeFromChannel,
+       .close = CloseChannel,
+       .destroy = DestroyChannel,
        .check = CheckSent},
       {.name = "ChannelRecv",
        .covers = {"Channel::Recv"},
        .act = RecvFromChannel,
        .beside = SendOneForTwo,
+       .close = CloseChannel,
+       .destroy = DestroyChannel,
        .check = CheckReceivedOnce},
       {.name = "EventWait",
        .covers = {"Event::Wait"},
        .act = AwaitEvent,
-       .beside = SetEvent},
+       .beside = SetEvent,
+       .destroy = DestroyEvent},
       {.name = "WaitQueue",
        .covers = {"WaitQueue::Waiter"},
        .act = WaitInQueue,
        .beside = WakeOneOfTwo,
+       .destroy = DestroyQueue,
        .check = CheckReceivedOnce},
       {.name = "WaitUnstoppably",
        .covers = {"WaitQueue::Waiter"},
        .act = WaitUnstoppably,
-       .beside = WakeAll},
+       .beside = WakeAll,
+       .destroy = DestroyQueue},
       {.name = "Join", .covers = {"TaskScope::Join"}, .act = JoinTwo},
+      {.name = "JoinAnother",
+       .covers = {"TaskScope::Join"},
+       .prepare = FillScope,
+       .act = JoinAnother,
+       .beside = SetEvent,
+       .destroy = DestroyScope},
       {.name = "WhenAll", .covers = {"GatherTuple"}, .act = AwaitAll},
+      {.name = "WhenAllOfEvents",
+       .covers = {"GatherTuple"},
+       .act = AwaitAllOfThem,
+       .beside = SetEvent,
+       .destroy = DestroyEvent},
+      {.name = "WhenAllInAVector",
+       .covers = {"GatherVector"},
+       .act = AwaitAllInAVector,
+       .beside = SetEvent,
+       .destroy = DestroyEvent},
+      {.name = "WhenAnyOfEvents",
+       .covers = {"GatherTuple"},
+       .act = AwaitAnyOfThem,
+       .beside = SetEvent,
+       .destroy = DestroyEvent},
+      {.name = "EventWithTimeout",
+       .covers = {"TimeoutAwaiter"},
+       .act = AwaitEventWithTimeout,
+       .beside = SetEvent,
+       .destroy = DestroyEvent},
       {.name = "WhenAllOfMany",
        .covers = {"GatherVector"},
        .act = AwaitAllOfMany},

@@ -6,12 +6,14 @@
 #include <optional>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "cordon/net/reactor/reactor.h"
 #include "cordon/net/task/channel.h"
 #include "cordon/net/task/task.h"
+#include "cordon/net/task/task_scope.h"
 #include "cordon/net/task/wait_queue.h"
 #include "cordon/net/udp/datagram_socket.h"
 #include "cordon/net/udp/udp_socket.h"
@@ -29,9 +31,11 @@ struct NetWorld {
   explicit NetWorld(net::Reactor& on) : reactor(on) {}
 
   net::Reactor& reactor;
-  net::Channel<int> channel{1};
-  net::Event event;
-  net::WaitQueue queue;
+  // Scenarios may destroy what is waited for.
+  std::optional<net::Channel<int>> channel{std::in_place, 1};
+  std::optional<net::Event> event{std::in_place};
+  std::optional<net::WaitQueue> queue{std::in_place};
+  std::optional<net::TaskScope> scope;
   std::optional<net::UdpSocket> near;
   std::optional<net::UdpSocket> far;
   IgnoringReceiver ignorer;
@@ -52,6 +56,10 @@ struct NetScenario {
   Step prepare = nullptr;
   Step act = nullptr;
   Step beside = nullptr;
+  // Close, and destroy, what `act` waits for, while it waits: it then ends with
+  // an error. Null where there is nothing of the kind.
+  void (*close)(NetWorld&) = nullptr;
+  void (*destroy)(NetWorld&) = nullptr;
   // Whether everything is as it must be when both have ended.
   absl::Status (*check)(NetWorld&, const Outcome& outcome) = nullptr;
 

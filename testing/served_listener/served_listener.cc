@@ -14,7 +14,7 @@ ServedListener::ServedListener(const Impairments& impairments)
   static const dtls::Certificate* const certificate = new dtls::Certificate(
       Authority().Issue({.common_name = "server", .dns_names = {"localhost"}}));
   server_options.certificates = {*certificate};
-  server_options.wall_clock = [] { return VirtualClock::Epoch(); };
+  server_options.wall_clock = [this] { return reactor.Now(); };
   client_options.trust = Authority().trust();
   client_options.wall_clock = server_options.wall_clock;
   listener_options.registry = registry;

@@ -4,11 +4,19 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "absl/algorithm/container.h"
 #include "absl/strings/str_cat.h"
 
 namespace cordon::testing {
 
 using net::Endpoint;
+
+namespace {
+
+// What the network takes for as much as may be sent in a turn.
+constexpr absl::Duration kFullTurn = absl::Microseconds(100);
+
+}  // namespace
 
 class SimSocket final : public net::DatagramSocket,
                         public net::IntrusiveListNode<SimDirtyTag> {
@@ -24,11 +32,8 @@ class SimSocket final : public net::DatagramSocket,
     reactor_.sockets_.push_back(this);
   }
   ~SimSocket() override {
-    if (open_) {
-      Flush();
-      Unregister();
-    }
-    for (net::Train* train : held_) trains_.Return(train);
+    receiver_ = nullptr;
+    if (open_) Leave();
   }
 
   void StartReceiving(net::DatagramReceiver& receiver) override {
@@ -36,10 +41,16 @@ class SimSocket final : public net::DatagramSocket,
   }
   void StopReceiving() override { receiver_ = nullptr; }
 
+  absl::Status Retire() override {
+    retired_ = true;
+    return absl::OkStatus();
+  }
+  bool retired() const { return retired_; }
+
   net::Task<absl::Status> Close() override {
     if (open_) {
-      Flush();
-      Unregister();
+      End(ClosedStatus());
+      Leave();
     }
     co_return absl::OkStatus();
   }
@@ -55,7 +66,7 @@ class SimSocket final : public net::DatagramSocket,
   }
 
   void Receive(const SimDatagram& datagram) {
-    if (receiver_ == nullptr) return;
+    if (receiver_ == nullptr || !status().ok()) return;
     if (datagram.bytes.empty()) {
       ++statistics_.empty_datagrams;
       return;
@@ -78,27 +89,36 @@ class SimSocket final : public net::DatagramSocket,
 
   void Flush() {
     net::IntrusiveListNode<SimDirtyTag>::Unlink();
-    held_.insert(held_.end(), queued().begin(), queued().end());
-    queued().clear();
-    CloseTrains();
-    if (reactor_.blocked_) {
-      if (!held_.empty()) SetCongested(true);
-      return;
-    }
-    for (net::Train* train : held_) {
+    std::vector<net::Train*> trains;
+    TakeTrains(trains);
+    for (net::Train* train : trains) {
+      if (reactor_.blocked_) {
+        Keep(*train);
+        continue;
+      }
       SendTrain(*train);
-      trains_.Return(train);
+      Return(*train);
     }
-    held_.clear();
-    if (congested()) SetCongested(false);
+    if (reactor_.blocked_) {
+      if (!trains.empty()) SetCongested(true);
+    } else if (congested()) {
+      SetCongested(false);
+    }
   }
 
+  // As if the system refused the socket for good.
+  void Refuse(const absl::Status& status) { Fail(status); }
+
  protected:
-  void OnQueued() override { reactor_.dirty_.push_back(*this); }
-  void FlushNow() override { Flush(); }
+  void OnQueued() override {
+    if (!net::IntrusiveListNode<SimDirtyTag>::linked()) {
+      reactor_.dirty_.push_back(*this);
+    }
+  }
 
  private:
-  void Unregister() {
+  void Leave() {
+    Flush();
     open_ = false;
     receiver_ = nullptr;
     std::erase(reactor_.sockets_, this);
@@ -128,13 +148,12 @@ class SimSocket final : public net::DatagramSocket,
   SimReactor& reactor_;
   const Endpoint peer_;
   const bool peer_notices_;
-  net::DatagramReceiver* receiver_ = nullptr;
   bool open_ = true;
-  std::vector<net::Train*> held_;
+  bool retired_ = false;
 };
 
 SimReactor::SimReactor(const Impairments& impairments)
-    : Reactor(&clock()), network_(impairments), trains_(4096) {}
+    : Reactor(&clock()), network_(impairments), trains_(kTrains) {}
 
 SimReactor::~SimReactor() = default;
 
@@ -180,33 +199,53 @@ void SimReactor::Inject(const Endpoint& from, const Endpoint& to,
       SimDatagram{from, to, {bytes.begin(), bytes.end()}});
 }
 
-void SimReactor::TellPathMtu(const Endpoint& local, size_t mtu) {
-  for (SimSocket* socket : sockets_) {
-    if (socket->local_endpoint() == local) socket->TellPathMtu(mtu);
+// Whoever is called may destroy others.
+template <typename F>
+void SimReactor::ForEachSocket(F f) {
+  for (SimSocket* socket : std::vector<SimSocket*>(sockets_)) {
+    if (absl::c_linear_search(sockets_, socket)) f(*socket);
   }
+}
+
+void SimReactor::TellPathMtu(const Endpoint& local, size_t mtu) {
+  ForEachSocket([&](SimSocket& socket) {
+    if (socket.local_endpoint() == local) socket.TellPathMtu(mtu);
+  });
 }
 
 void SimReactor::TellOfPeer(const Endpoint& local,
                             const net::PeerNotice& notice) {
-  for (SimSocket* socket : sockets_) {
-    if (socket->local_endpoint() == local) socket->TellOfPeer(notice);
-  }
+  ForEachSocket([&](SimSocket& socket) {
+    if (socket.local_endpoint() == local) socket.TellOfPeer(notice);
+  });
 }
 
 void SimReactor::BlockSends(bool blocked) {
   blocked_ = blocked;
-  if (blocked) return;
-  for (SimSocket* socket : std::vector<SimSocket*>(sockets_)) socket->Flush();
+  if (!blocked) ForEachSocket([](SimSocket& socket) { socket.Flush(); });
+}
+
+void SimReactor::RefuseSocket(const Endpoint& local,
+                              const absl::Status& status) {
+  ForEachSocket([&](SimSocket& socket) {
+    if (socket.local_endpoint() == local) socket.Refuse(status);
+  });
+}
+
+bool SimReactor::MustSend() const {
+  return trains_.scarce() && !dirty_.empty();
 }
 
 SimSocket* SimReactor::Find(const SimDatagram& datagram) {
-  SimSocket* found = nullptr;
+  std::vector<SimSocket*> found;
   for (SimSocket* socket : sockets_) {
-    if (!socket->Matches(datagram)) continue;
+    if (socket->retired() || !socket->Matches(datagram)) continue;
     if (socket->connected()) return socket;
-    found = socket;
+    found.push_back(socket);
   }
-  return found;
+  if (found.empty()) return nullptr;
+  if (found.size() == 1 || choose_ == nullptr) return found.back();
+  return found[choose_(datagram.from, found.size()) % found.size()];
 }
 
 void SimReactor::Deliver(const SimDatagram& datagram) {
@@ -215,6 +254,8 @@ void SimReactor::Deliver(const SimDatagram& datagram) {
 
 void SimReactor::Poll(absl::Time until) {
   while (!dirty_.empty()) dirty_.front().Flush();
+  // Also where others can run: they may do so for ever.
+  if (trains_.awaited()) until = clock().Now() + kFullTurn;
   if (until > clock().Now()) {
     absl::Time next = until;
     if (!in_flight_.empty()) {
@@ -228,8 +269,11 @@ void SimReactor::Poll(absl::Time until) {
     clock().AdvanceTo(next);
   }
   executor().BeginTurn();
-  while (!in_flight_.empty() &&
-         in_flight_.begin()->first.first <= clock().Now()) {
+  // Who receives may answer: not before there is memory for it.
+  trains_.BeginTurn();
+  while (!MustSend() && !in_flight_.empty() &&
+         in_flight_.begin()->first.first <= clock().Now() &&
+         !DeliverySliceSpent()) {
     const SimDatagram datagram =
         std::move(in_flight_.extract(in_flight_.begin()).mapped());
     Deliver(datagram);

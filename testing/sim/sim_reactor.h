@@ -5,11 +5,14 @@
 //   absl::Status status = reactor.Run(Test(reactor));
 //
 // Time stands still while anything can run, and then jumps to the next timer
-// or datagram.
+// or datagram. A turn in which senders have to wait for the next one, because
+// it took as much as it may, is 100 microseconds long.
 #ifndef CORDON_TESTING_SIM_SIM_REACTOR_H_
 #define CORDON_TESTING_SIM_SIM_REACTOR_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <utility>
@@ -43,6 +46,7 @@ class SimReactor final : private internal::ClockHolder, public net::Reactor {
   absl::StatusOr<std::unique_ptr<net::DatagramSocket>> OpenSocket(
       const net::DatagramSocketOptions& options) override;
   absl::string_view backend() const override { return "simulated"; }
+  const void* network() const override { return this; }
 
   SimNetwork& network() { return network_; }
   VirtualClock& clock() { return ClockHolder::clock; }
@@ -59,16 +63,34 @@ class SimReactor final : private internal::ClockHolder, public net::Reactor {
   // `local`.
   void TellOfPeer(const net::Endpoint& local, const net::PeerNotice& notice);
 
+  // Which of the sockets that share a port gets what `peer` sends: the one that
+  // `choose` names, in the order in which they were opened. Without it, the
+  // last.
+  using Choose =
+      std::function<size_t(const net::Endpoint& peer, size_t sockets)>;
+  void SpreadPeers(Choose choose) { choose_ = std::move(choose); }
+
+  using net::Reactor::RunPiecewise;
+
   // As if the sockets' queues in the kernel were full.
   void BlockSends(bool blocked);
+
+  // As if the system refused the socket that is bound to `local` for good.
+  void RefuseSocket(const net::Endpoint& local, const absl::Status& status);
 
  protected:
   void Poll(absl::Time until) override;
   void Wake() override {}
+  bool MustSend() const override;
 
  private:
   friend class SimSocket;
 
+  // As many as other reactors have.
+  static constexpr size_t kTrains = 2048;
+
+  template <typename F>
+  void ForEachSocket(F f);
   void Transmit(SimDatagram datagram);
   void Deliver(const SimDatagram& datagram);
   SimSocket* Find(const SimDatagram& datagram);
@@ -82,6 +104,7 @@ class SimReactor final : private internal::ClockHolder, public net::Reactor {
   uint64_t sequence_ = 0;
   uint16_t next_port_ = 49152;
   bool blocked_ = false;
+  Choose choose_;
 };
 
 }  // namespace cordon::testing

@@ -139,10 +139,10 @@ net::Task<absl::Status> Client(net::Reactor& reactor, net::Endpoint server,
 
 }  // namespace
 
-absl::StatusOr<FloodReport> RunFlood(absl::string_view echo_server,
+absl::StatusOr<FloodReport> RunFlood(absl::string_view program,
                                      const FloodOptions& options) {
   CORDON_ASSIGN_OR_RETURN(const std::unique_ptr<SoakServer> server,
-                          SoakServer::Start(echo_server));
+                          SoakServer::Start(program, options.server_flags));
   CORDON_ASSIGN_OR_RETURN(const dtls::Context context,
                           ClientContext(server->authority()));
   CORDON_ASSIGN_OR_RETURN(const std::vector<uint8_t> hello, HelloOf(context));

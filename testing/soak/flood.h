@@ -5,6 +5,8 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -19,6 +21,8 @@ struct FloodOptions {
   absl::Duration duration = absl::Seconds(10);
   // Honest clients, one after the other.
   size_t clients = 20;
+  // More flags for the server.
+  std::vector<std::string> server_flags = {};
 };
 
 struct FloodReport {
@@ -34,8 +38,8 @@ struct FloodReport {
   absl::Duration handshake_most;
 };
 
-// Runs `echo_server`, the path of that program.
-absl::StatusOr<FloodReport> RunFlood(absl::string_view echo_server,
+// Runs `server`, the path of echo_server, or of restarting_server.
+absl::StatusOr<FloodReport> RunFlood(absl::string_view server,
                                      const FloodOptions& options);
 
 }  // namespace cordon::testing

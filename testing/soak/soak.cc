@@ -144,10 +144,10 @@ uint64_t ResidentWithoutSessions(Operator& operator_, SoakReport* report) {
 
 }  // namespace
 
-absl::StatusOr<SoakReport> RunSoak(absl::string_view echo_server,
+absl::StatusOr<SoakReport> RunSoak(absl::string_view program,
                                    const SoakOptions& options) {
   CORDON_ASSIGN_OR_RETURN(const std::unique_ptr<SoakServer> server,
-                          SoakServer::Start(echo_server));
+                          SoakServer::Start(program, options.server_flags));
   SoakReport report;
   {
     // Everybody once, so that what is made at first use is there.

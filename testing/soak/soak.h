@@ -27,6 +27,8 @@ struct SoakOptions {
   // How long clients stay at most, and how long they wait between messages.
   absl::Duration longest_stay = absl::Seconds(20);
   absl::Duration pause = absl::Milliseconds(400);
+  // More flags for the server.
+  std::vector<std::string> server_flags = {};
   uint64_t seed = 1;
 };
 
@@ -61,9 +63,9 @@ struct SoakReport {
   LossyRelay::Statistics network;
 };
 
-// Runs `echo_server`, the path of that program. An error: it could not be
-// started, or does not answer.
-absl::StatusOr<SoakReport> RunSoak(absl::string_view echo_server,
+// Runs `server`, the path of echo_server, or of restarting_server. An error: it
+// could not be started, or does not answer.
+absl::StatusOr<SoakReport> RunSoak(absl::string_view server,
                                    const SoakOptions& options);
 
 }  // namespace cordon::testing

@@ -22,6 +22,9 @@ ABSL_FLAG(uint32_t, clients, 500, "Sessions at a time.");
 ABSL_FLAG(absl::Duration, duration, absl::Minutes(3), "How long they last.");
 ABSL_FLAG(absl::Duration, flood, absl::Seconds(15),
           "How long hellos are poured in.");
+ABSL_FLAG(absl::Duration, restart_reactor, absl::ZeroDuration(),
+          "The server has two reactors, of which one runs for so long, does "
+          "not run for half as long, and so on; 0: one that runs.");
 ABSL_FLAG(std::string, page, "", "Where the page is written, too.");
 
 namespace cordon::testing {
@@ -64,7 +67,11 @@ std::string PageOf(const SoakOptions& options, const SoakReport& soak,
       "\n\nBehind a network that loses ", options.network.loss * 100,
       " % of the datagrams each way, repeats ", options.network.duplicate * 100,
       " % and delays ", options.network.delay * 100,
-      " %, while an operator is at work.\n\n");
+      " %, while an operator is at work",
+      options.server_flags.empty()
+          ? ""
+          : ", and one of two reactors is stopped and started",
+      ".\n\n");
   {
     Table table(&text);
     table.Row("sessions", soak.sessions);
@@ -88,6 +95,7 @@ std::string PageOf(const SoakOptions& options, const SoakReport& soak,
     table.Row("server's processor time", absl::StrCat(soak.cpu_seconds, " s"));
     table.Row("sessions left", soak.sessions_left);
     table.Row("server's exit code", soak.exit_code);
+    table.Row("server's last words", soak.last_line);
   }
   absl::StrAppend(&text, "\n## Hellos from ", flood_options.addresses,
                   " addresses for ",
@@ -113,7 +121,13 @@ int Main() {
   SoakOptions options;
   options.clients = absl::GetFlag(FLAGS_clients);
   options.duration = absl::GetFlag(FLAGS_duration);
-  const std::string server = Runfile("tools/echo_server");
+  const absl::Duration restart = absl::GetFlag(FLAGS_restart_reactor);
+  std::string server = Runfile("tools/echo_server");
+  if (restart > absl::ZeroDuration()) {
+    server = Runfile("testing/soak/restarting_server");
+    options.server_flags = {
+        absl::StrCat("--restart_reactor=", absl::FormatDuration(restart))};
+  }
   const absl::StatusOr<SoakReport> soak = RunSoak(server, options);
   if (!soak.ok()) {
     std::fprintf(stderr, "soak: %s\n", soak.status().ToString().c_str());
@@ -124,6 +138,7 @@ int Main() {
   }
   FloodOptions flood_options;
   flood_options.duration = absl::GetFlag(FLAGS_flood);
+  flood_options.server_flags = options.server_flags;
   const absl::StatusOr<FloodReport> flood = RunFlood(server, flood_options);
   if (!flood.ok()) {
     std::fprintf(stderr, "soak: %s\n", flood.status().ToString().c_str());

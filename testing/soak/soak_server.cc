@@ -26,19 +26,23 @@ absl::StatusOr<net::Endpoint> AddressIn(const std::string& output) {
 SoakServer::SoakServer() : authority_("soak"), folder_("/tmp") {}
 
 absl::StatusOr<std::unique_ptr<SoakServer>> SoakServer::Start(
-    absl::string_view program) {
+    absl::string_view program, const std::vector<std::string>& more) {
   std::unique_ptr<SoakServer> server(new SoakServer());
   const std::string& folder = server->folder_.path();
   const std::string target = absl::StrCat("unix:", folder, "/control");
   server->ReplaceCertificate();
-  server->process_ = std::make_unique<Process>(std::vector<std::string>{
-      std::string(program), "--listen=127.0.0.1:0",
+  std::vector<std::string> command = {
+      std::string(program),
+      "--listen=127.0.0.1:0",
       absl::StrCat("--cert=", folder, "/cert.pem"),
       absl::StrCat("--key=", folder, "/key.pem"),
       absl::StrCat("--ca=",
                    server->folder_.Write("ca.pem",
                                          server->authority_.certificate_pem())),
-      "--client_auth=require", absl::StrCat("--control=", target)});
+      "--client_auth=require",
+      absl::StrCat("--control=", target)};
+  command.insert(command.end(), more.begin(), more.end());
+  server->process_ = std::make_unique<Process>(std::move(command));
   if (!server->process_->WaitForOutput(kListening) ||
       !server->process_->WaitForOutput("\n")) {
     return absl::UnavailableError(absl::StrCat(

@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
@@ -22,9 +23,10 @@ class SoakServer {
  public:
   using Stub = ::cordon::control::v1::Control::Stub;
 
-  // `program` is the path of echo_server.
+  // `program` is the path of echo_server, or of restarting_server; `more` are
+  // flags for it.
   static absl::StatusOr<std::unique_ptr<SoakServer>> Start(
-      absl::string_view program);
+      absl::string_view program, const std::vector<std::string>& more = {});
 
   const net::Endpoint& endpoint() const { return endpoint_; }
   // Whose certificates it has and trusts.

@@ -39,6 +39,29 @@ TEST(SoakTest, EveryMessageIsAccountedForAndMemoryReturns) {
   EXPECT_THAT(report->last_line, HasSubstr("done"));
 }
 
+// What is lost where reactors come and go would be without account.
+TEST(SoakTest, NothingIsLostWhereAReactorIsRestarted) {
+  SoakOptions options;
+  options.clients = 60;
+  options.duration = absl::Seconds(8);
+  options.interval = absl::Milliseconds(100);
+  options.longest_stay = absl::Seconds(4);
+  options.pause = absl::Milliseconds(50);
+  options.server_flags = {"--restart_reactor=700ms"};
+  const absl::StatusOr<SoakReport> report =
+      RunSoak(Runfile("testing/soak/restarting_server"), options);
+  ASSERT_TRUE(report.ok()) << report.status();
+  EXPECT_GE(report->sessions, options.clients);
+  EXPECT_GT(report->echoed, 1000U);
+  EXPECT_EQ(report->unaccounted, 0U);
+  EXPECT_EQ(report->repeated, 0U);
+  EXPECT_EQ(report->wrong, 0U);
+  EXPECT_THAT(report->refused_acts, IsEmpty());
+  EXPECT_EQ(report->sessions_left, 0U);
+  EXPECT_EQ(report->exit_code, 0);
+  EXPECT_THAT(report->last_line, HasSubstr(", 0 of these lost"));
+}
+
 TEST(FloodTest, AnHonestClientGetsInAndNothingIsKeptOfTheOthers) {
   FloodOptions options;
   options.hellos_per_second = 20'000;

@@ -1,11 +1,14 @@
 // An operator and a server, each a process of its own.
 #include <csignal>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/clock.h"
+#include "absl/time/time.h"
 #include "cordon/testing/certs/certs.h"
 #include "cordon/testing/process/process.h"
 #include "cordon/testing/system/tools_fixture.h"
@@ -144,6 +147,63 @@ TEST_F(ControlTest, ADrainEndsTheServerInOrder) {
   EXPECT_EQ(client.Wait(), 0) << client.output();
   EXPECT_EQ(server.Wait(), 0) << server.output();
   EXPECT_THAT(server.output(), HasSubstr("echo_server: done: "));
+}
+
+// One of two reactors has nobody, and ends; the other goes on.
+TEST_F(ControlTest, AReactorThatHasBeenDrainedHoldsUpNobody) {
+  for (const char* backend : {"io_uring", "epoll"}) {
+    Process server(
+        Server({"--reactors=2", absl::StrCat("--backend=", backend)}));
+    const std::string address = AddressOf(Started(server));
+    Process client(ClientCommand(address, device_));
+    client.Write("hello\n");
+    ASSERT_TRUE(client.WaitForOutput("hello\n"));
+    Process watch(Ctl({"stats", "--watch=100ms", "--output=json"}));
+    ASSERT_TRUE(watch.WaitForOutput("}\n"));
+    RunCtl({"drain", "--deadline=1h"});
+    const std::string listeners = RunCtl({"listeners"});
+    EXPECT_THAT(listeners, HasSubstr("drain"));
+    EXPECT_THAT(RunCtl({"sessions", "list"}), HasSubstr("device.example.org"));
+    EXPECT_THAT(RunCtl({"stats"}), HasSubstr("HANDSHAKES"));
+    RunCtl({"limits", "get"});
+    // What was watched before goes on, too.
+    const absl::Time late = absl::Now() + kPatience;
+    for (int more = 0; more < 3 && absl::Now() < late;) {
+      const size_t before = watch.output().size();
+      absl::SleepFor(absl::Milliseconds(10));
+      watch.ReadAvailable();
+      if (watch.output().size() > before) ++more;
+    }
+    EXPECT_LT(absl::Now(), late) << watch.output();
+    client.Write("still there\n");
+    EXPECT_TRUE(client.WaitForOutput("still there\n"));
+    client.CloseInput();
+    EXPECT_EQ(client.Wait(), 0) << client.output();
+    EXPECT_EQ(server.Wait(), 0) << server.output();
+    watch.Wait();
+  }
+}
+
+TEST_F(ControlTest, LimitsAreOfAllReactorsAndAreToldOnce) {
+  Process server(Server({"--reactors=2"}));
+  const std::string address = AddressOf(Started(server));
+  RunCtl({"limits", "set", "max_sessions=2"});
+  std::vector<std::unique_ptr<Process>> clients;
+  for (int i = 0; i < 2; ++i) {
+    clients.push_back(std::make_unique<Process>(ClientCommand(address)));
+    clients.back()->Write("hello\n");
+    ASSERT_TRUE(clients.back()->WaitForOutput("hello\n"));
+  }
+  for (int i = 0; i < 8; ++i) {
+    ExpectFailure(ClientCommand(address, {"--timeout=300ms"}), 1, "");
+  }
+  RunCtl({"limits", "set", "max_sessions=2"});
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 0) << server.output();
+  const std::string line = "max_sessions 1000000 -> 2";
+  const size_t first = server.output().find(line);
+  ASSERT_NE(first, std::string::npos) << server.output();
+  EXPECT_EQ(server.output().find("sets limits", first + 1), std::string::npos);
 }
 
 TEST_F(ControlTest, OverTcpBothSidesShowCertificates) {

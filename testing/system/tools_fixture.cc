@@ -6,6 +6,7 @@
 #include <sstream>
 #include <utility>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -94,6 +95,16 @@ std::string ToolsTest::Run(std::vector<std::string> command) {
   process.CloseInput();
   EXPECT_EQ(process.Wait(), 0) << shown << "\n" << process.output();
   return process.output();
+}
+
+std::string ToolsTest::Shown(const std::string& output,
+                             const std::string& label) {
+  for (absl::string_view line : absl::StrSplit(output, '\n')) {
+    if (absl::StartsWith(line, label)) {
+      return std::string(absl::StripAsciiWhitespace(line.substr(label.size())));
+    }
+  }
+  return "";
 }
 
 std::string ToolsTest::File(const std::string& name) const {

@@ -42,6 +42,9 @@ class ToolsTest : public ::testing::Test {
   // A program that does something and ends with 0; what it printed.
   static std::string Run(std::vector<std::string> command);
 
+  // Of the line of `output` that begins with `label`, what follows.
+  static std::string Shown(const std::string& output, const std::string& label);
+
   std::string File(const std::string& name) const;
   static std::string ReadFile(const std::string& path);
   // The permissions of a file, such as 0600; -1 if there is none.

@@ -1,5 +1,12 @@
 // The client among other programs: signals, redirections, and input and output
 // that fail.
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
 #include <csignal>
 #include <string>
 #include <utility>
@@ -7,6 +14,8 @@
 
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "cordon/net/base/unique_fd.h"
 #include "cordon/testing/process/process.h"
 #include "cordon/testing/system/tools_fixture.h"
 #include "gtest/gtest.h"
@@ -70,6 +79,91 @@ TEST_F(ToolsStreamsTest, AnInputThatCannotBeReadIsAnError) {
 TEST_F(ToolsStreamsTest, ALineWithoutEndIsRefused) {
   ExpectFailure(Redirected("</dev/zero"), 1,
                 "line 1: has more than 65536 bytes");
+}
+
+// A pipe that is full, and that nobody reads.
+class FullPipe {
+ public:
+  explicit FullPipe(const std::string& path) : path_(path) {
+    EXPECT_EQ(mkfifo(path.c_str(), 0600), 0);
+    fd_.Reset(open(path.c_str(), O_RDWR | O_NONBLOCK | O_CLOEXEC));
+    EXPECT_TRUE(fd_.valid());
+    const std::string text(4096, 'x');
+    while (write(fd_.get(), text.data(), text.size()) > 0) {
+    }
+    EXPECT_EQ(errno, EAGAIN);
+  }
+  const std::string& path() const { return path_; }
+  // Reads until `text` has come.
+  bool WaitFor(const std::string& text) {
+    std::string all;
+    std::array<char, 65536> buffer;
+    while (!absl::StrContains(all, text)) {
+      pollfd readable = {fd_.get(), POLLIN, 0};
+      if (poll(&readable, 1, kPatience / absl::Milliseconds(1)) <= 0) break;
+      const ssize_t size = read(fd_.get(), buffer.data(), buffer.size());
+      if (size > 0) all.append(buffer.data(), static_cast<size_t>(size));
+    }
+    return absl::StrContains(all, text);
+  }
+
+ private:
+  const std::string path_;
+  net::UniqueFd fd_;
+};
+
+TEST_F(ToolsStreamsTest, ALogThatNobodyReadsKeepsNobodyFromBeingServed) {
+  FullPipe log(File("log"));
+  std::vector<std::string> command = {
+      "sh", "-c", absl::StrCat("exec \"$0\" \"$@\" 2>", log.path())};
+  for (std::string& word :
+       ServerCommand({"--verbose", "--stats_interval=20ms"})) {
+    command.push_back(std::move(word));
+  }
+  Process server(command);
+  const std::string address = AddressOf(Started(server));
+  for (int i = 0; i < 3; ++i) ExpectEcho(ClientCommand(address));
+  // What it has said is there when somebody reads.
+  EXPECT_TRUE(log.WaitFor(": closed in order\n"));
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 0);
+  EXPECT_TRUE(absl::StrContains(server.output(), "done: 3 sessions accepted"))
+      << server.output();
+}
+
+TEST_F(ToolsStreamsTest, AServerWhoseLogNobodyReadsMayBeEnded) {
+  FullPipe log(File("log"));
+  std::vector<std::string> command = {
+      "sh", "-c", absl::StrCat("exec \"$0\" \"$@\" 2>", log.path())};
+  for (std::string& word : ServerCommand({"--verbose"})) {
+    command.push_back(std::move(word));
+  }
+  Process server(command);
+  ExpectEcho(ClientCommand(AddressOf(Started(server))));
+  server.Signal(SIGTERM);
+  EXPECT_EQ(server.Wait(), 0);
+}
+
+TEST_F(ToolsStreamsTest, AClientWhoseOutputNobodyReadsMayBeInterrupted) {
+  FullPipe output(File("output"));
+  Process client(Redirected(absl::StrCat(">", output.path())));
+  client.Write("one\ntwo\n");
+  // The server has the session, and still has it while the client cannot write.
+  ExpectEcho(ClientCommand(address_));
+  EXPECT_TRUE(server_.WaitForOutput(": closed in order\n"));
+  client.Signal(SIGINT);
+  EXPECT_EQ(client.Wait(), -SIGINT) << client.output();
+  EXPECT_TRUE(server_.WaitForOutput(": closed in order\n")) << server_.output();
+}
+
+TEST_F(ToolsStreamsTest, AnOutputThatIsReadLateIsWhole) {
+  FullPipe output(File("output"));
+  Process client(Redirected(absl::StrCat(">", output.path())));
+  for (int i = 0; i < 100; ++i) client.Write(absl::StrCat("line ", i, "\n"));
+  client.CloseInput();
+  EXPECT_TRUE(server_.WaitForOutput(": closed in order\n")) << server_.output();
+  EXPECT_TRUE(output.WaitFor("line 98\nline 99\n"));
+  EXPECT_EQ(client.Wait(), 0) << client.output();
 }
 
 TEST_F(ToolsStreamsTest, AnOutputThatIsFullIsAnError) {

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -20,6 +21,7 @@
 #include "absl/strings/str_format.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/context.h"
+#include "cordon/net/base/line_writer.h"
 #include "cordon/net/base/resolve.h"
 #include "cordon/net/reactor/make_reactor.h"
 #include "cordon/tools/bench/load.h"
@@ -74,7 +76,11 @@ ABSL_FLAG(int, server_pid, 0,
 ABSL_FLAG(std::string, name, "",
           "The name that the server's certificate must have. By default the "
           "HOST that was given. Only with --ca are certificates looked at.");
-ABSL_FLAG(std::string, psk, "", "A pre-shared key, IDENTITY:HEX.");
+ABSL_FLAG(std::string, psk_file, "",
+          "A file with a pre-shared key, IDENTITY:HEX.");
+ABSL_FLAG(std::string, psk, "",
+          "The key itself, IDENTITY:HEX. Better --psk_file: every user of the "
+          "machine can see command lines.");
 ABSL_FLAG(bool, json, false, "Print one JSON object instead of a table.");
 ABSL_FLAG(bool, progress, true,
           "Say on stderr how it goes, every second, and when the idle sessions "
@@ -173,8 +179,10 @@ dtls::Context MakeContext() {
   options.verification.mode = options.trust.empty()
                                   ? dtls::PeerVerification::kNone
                                   : dtls::PeerVerification::kVerify;
-  if (const std::string text = absl::GetFlag(FLAGS_psk); !text.empty()) {
-    options.pre_shared_key = tools::PskOrDie(kProgram, text);
+  if (std::optional<dtls::PreSharedKey> psk = tools::PskOrDie(
+          kProgram, absl::GetFlag(FLAGS_psk_file), absl::GetFlag(FLAGS_psk));
+      psk.has_value()) {
+    options.pre_shared_key = *std::move(psk);
   }
   options.certificate = tools::OwnCertificate(kProgram);
   tools::SetProtocol(kProgram, &options);
@@ -204,13 +212,10 @@ void PrintProgress(const tools::LoadResult& now, uint64_t* operations_before) {
                             ? now.operations - *operations_before
                             : now.operations;
   *operations_before = now.operations;
-  std::fprintf(
-      stderr, "%s: %s\n", kProgram,
-      absl::StrFormat("%d in the last second; p99 %.0f us, %d lost, %d failed",
-                      done,
-                      absl::ToDoubleMicroseconds(now.latency.Percentile(0.99)),
-                      now.lost, now.failures)
-          .c_str());
+  net::LineWriter::StandardError().Write(absl::StrFormat(
+      "%s: %d in the last second; p99 %.0f us, %d lost, %d failed", kProgram,
+      done, absl::ToDoubleMicroseconds(now.latency.Percentile(0.99)), now.lost,
+      now.failures));
 }
 
 absl::Status Run(net::Reactor& reactor, const dtls::Context& context,
@@ -250,8 +255,8 @@ absl::Status Run(net::Reactor& reactor, const dtls::Context& context,
       PrintProgress(now, &operations);
     };
     load.on_idle = [](size_t sessions) {
-      std::fprintf(stderr, "%s: %zu idle sessions are open\n", kProgram,
-                   sessions);
+      net::LineWriter::StandardError().Write(
+          absl::StrCat(kProgram, ": ", sessions, " idle sessions are open"));
     };
   }
   const absl::Status status = reactor.Run(load.Run());

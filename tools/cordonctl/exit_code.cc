@@ -15,10 +15,10 @@ constexpr char kUsage[] = "cordonctl.usage";
 // Of gRPC's account of what it tried, the end, which says what happened.
 std::string Cause(const std::string& message) {
   const size_t last = message.rfind("last error: ");
-  if (last == std::string::npos) return Printable(message);
+  if (last == std::string::npos) return PrintableText(message);
   absl::string_view cause = absl::string_view(message).substr(last + 12);
   absl::ConsumePrefix(&cause, "UNKNOWN: ");
-  return Printable(cause);
+  return PrintableText(cause);
 }
 
 }  // namespace
@@ -35,7 +35,7 @@ absl::Status LocalError(absl::string_view message) {
 
 absl::Status FromServer(const grpc::Status& status, absl::string_view target) {
   if (status.ok()) return absl::OkStatus();
-  const std::string said = Printable(status.error_message());
+  const std::string said = PrintableText(status.error_message());
   // A server of another version may send any number.
   switch (static_cast<int>(status.error_code())) {
     case grpc::StatusCode::UNAVAILABLE:

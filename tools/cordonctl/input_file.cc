@@ -1,5 +1,7 @@
 #include "cordon/tools/cordonctl/input_file.h"
 
+#include <utility>
+
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "cordon/tools/cordonctl/exit_code.h"
@@ -8,11 +10,13 @@
 
 namespace cordon::tools::ctl {
 
-absl::StatusOr<std::string> ReadInputFile(const std::string& path) {
-  absl::StatusOr<std::string> content =
+absl::StatusOr<std::string> ReadInputFile(const std::string& path,
+                                          absl::Status* privacy) {
+  absl::StatusOr<SecretFile> file =
       ReadSecretFile(path == "-" ? "/dev/stdin" : path);
-  if (content.ok()) return content;
-  return LocalError(Printable(content.status().message()));
+  if (!file.ok()) return LocalError(Printable(file.status().message()));
+  if (privacy != nullptr) *privacy = file->privacy;
+  return std::move(file->content);
 }
 
 absl::StatusOr<std::string> ReadPemFile(absl::string_view flag,

@@ -1,16 +1,20 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/time/time.h"
+#include "cordon/dtls/internal/session_bounds.h"
 #include "cordon/tools/cordonctl/command.h"
 #include "cordon/tools/cordonctl/connection.h"
 #include "cordon/tools/cordonctl/output.h"
 #include "cordon/tools/cordonctl/printable.h"
+#include "cordon/tools/cordonctl/question.h"
 #include "cordon/tools/cordonctl/shared_flags.h"
 #include "cordon/tools/cordonctl/style.h"
 #include "cordon/tools/cordonctl/suggestion.h"
@@ -74,6 +78,34 @@ absl::Status GetLimits(const Arguments& /*arguments*/) {
   return response.ok() ? PrintLimits(*response) : response.status();
 }
 
+// With so little of one of these nobody is let in.
+constexpr std::pair<absl::string_view, uint64_t> kLeast[] = {
+    {"max_sessions", 1},
+    {"max_session_memory", dtls::internal::kSessionBytes},
+    {"accept_backlog", 1},
+    {"max_half_open", 1},
+    {"max_half_open_per_source", 1},
+    {"handshake_rate_per_source", 1},
+    {"handshake_burst_per_source", 1},
+};
+
+// Sessions that are there would stay, so that it might go unseen for long.
+absl::Status AskToShutOut(const pb::SetLimitsRequest& request) {
+  std::vector<std::string> limits;
+  for (const pb::Limit& limit : request.limits()) {
+    for (const auto& [name, least] : kLeast) {
+      if (limit.name() == name && limit.value() < least) {
+        limits.push_back(absl::StrCat(limit.name(), "=", limit.value()));
+      }
+    }
+  }
+  if (limits.empty()) return absl::OkStatus();
+  if (absl::Status status = CheckCanAsk(); !status.ok()) return status;
+  return Ask(absl::StrCat("With ", absl::StrJoin(limits, ", "),
+                          ", nobody is let in by ", WhichListeners(),
+                          ". Set it?"));
+}
+
 absl::Status SetLimits(const Arguments& arguments) {
   pb::SetLimitsRequest request;
   request.set_listener(absl::GetFlag(FLAGS_listener));
@@ -90,6 +122,7 @@ absl::Status SetLimits(const Arguments& arguments) {
     limit->set_name(argument.substr(0, equals));
     limit->set_value(value);
   }
+  if (absl::Status status = AskToShutOut(request); !status.ok()) return status;
   auto connection = Connection::Open();
   if (!connection.ok()) return connection.status();
   auto response = connection->Call(&Stub::SetLimits, request);
@@ -157,8 +190,13 @@ std::vector<Command> OperationCommands() {
           .path = "limits set",
           .synopsis = "NAME=VALUE...",
           .summary = "Changes limits; shows all as they are then",
-          .flags = {"listener"},
-          .examples = {"limits set max_sessions=50000 accept_backlog=512"},
+          .description =
+              "They hold for all reactors of a listener together. A limit by "
+              "which nobody is let in, such as max_sessions=0, has to be "
+              "confirmed, unless --yes is given.",
+          .flags = {"listener", "yes"},
+          .examples = {"limits set max_sessions=50000 accept_backlog=512",
+                       "limits set max_sessions=0 --listener=public --yes"},
           .min_arguments = 1,
           .max_arguments = kAnyNumber,
           .argument_values = "max_sessions= accept_backlog= max_half_open= "

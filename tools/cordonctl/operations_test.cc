@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "cordon/tools/cordonctl/cordonctl_fixture.h"
+#include "cordon/tools/cordonctl/terminal_process.h"
 #include "gmock/gmock.h"
 #include "gtest/gtest.h"
 
@@ -107,8 +108,8 @@ TEST_F(OperationsTest, Limits) {
   EXPECT_EQ(RunOk({"limits", "get"}), kTable);
   EXPECT_THAT(RunOk({"limits", "get", "--output=json"}),
               HasSubstr("\"value\": \"50000\""));
-  EXPECT_EQ(RunOk({"limits", "set", "max_sessions=50000", "accept_backlog=0",
-                   "--listener=public"}),
+  EXPECT_EQ(RunOk({"limits", "set", "max_sessions=50000",
+                   "half_open_before_cookies=0", "--listener=public"}),
             kTable);
   const auto& request = service_.set_limits.requests.at(0);
   EXPECT_EQ(request.listener(), "public");
@@ -119,6 +120,42 @@ TEST_F(OperationsTest, Limits) {
   for (const char* bad : {"max_sessions", "=7", "max_sessions=x", "a=-1"}) {
     ExpectFailure({"limits", "set", bad}, 2, "is not NAME=VALUE");
   }
+}
+
+TEST_F(OperationsTest, ALimitThatLetsNobodyInHasToBeConfirmed) {
+  service_.set_limits.answer = [](const auto&, auto*) {
+    return grpc::Status::OK;
+  };
+  for (const char* limit :
+       {"max_sessions=0", "max_session_memory=0", "max_session_memory=16383",
+        "accept_backlog=0", "max_half_open=0", "max_half_open_per_source=0",
+        "handshake_rate_per_source=0", "handshake_burst_per_source=0"}) {
+    ExpectFailure({"limits", "set", "idle_timeout_seconds=5", limit}, 2,
+                  "give --yes");
+  }
+  EXPECT_TRUE(service_.set_limits.requests.empty());
+  RunOk({"limits", "set", "max_sessions=0", "--yes"});
+  EXPECT_EQ(service_.set_limits.requests.size(), 1U);
+  // These let people in.
+  RunOk({"limits", "set", "max_reassembly_bytes=0", "idle_timeout_seconds=0",
+         "half_open_before_cookies=0", "max_session_memory=16384",
+         "max_sessions=1"});
+  EXPECT_EQ(service_.set_limits.requests.size(), 2U);
+
+  const std::vector<std::string> command =
+      Command({"limits", "set", "max_sessions=0", "--listener=public"});
+  TerminalProcess no(command, 80, 24);
+  ASSERT_TRUE(no.WaitForOutput("Set it? [y/N] "));
+  EXPECT_THAT(no.output(), HasSubstr("With max_sessions=0, nobody is let in by "
+                                     "listener \"public\". "));
+  no.Type("n\n");
+  EXPECT_EQ(no.Wait(), 1);
+  EXPECT_EQ(service_.set_limits.requests.size(), 2U);
+  TerminalProcess yes(command, 80, 24);
+  ASSERT_TRUE(yes.WaitForOutput("? [y/N] "));
+  yes.Type("y\n");
+  EXPECT_EQ(yes.Wait(), 0);
+  EXPECT_EQ(service_.set_limits.requests.size(), 3U);
 }
 
 TEST_F(OperationsTest, LogLevel) {

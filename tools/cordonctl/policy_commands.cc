@@ -78,7 +78,7 @@ absl::Status GetPolicy(const Arguments& /*arguments*/) {
                    version->current() ? "" : " (not the present one)", ", ",
                    FormatTime(version->time()));
   if (!version->author().empty()) {
-    absl::StrAppend(&head, ", by ", Printable(version->author()));
+    absl::StrAppend(&head, ", by ", PrintableText(version->author()));
   }
   head += "\n";
   if (!version->comment().empty()) {
@@ -185,7 +185,7 @@ absl::Status ShowHistory(const Arguments& /*arguments*/) {
                       version.rolled_back_to(), " brought back)");
     }
     table.Add({absl::StrCat(version.version()), Scope(version),
-               FormatTime(version.time()), Printable(version.author()),
+               FormatTime(version.time()), PrintableText(version.author()),
                version.current() ? "yes" : "", comment});
   }
   Print(table.Render(StyleOf(1)));
@@ -250,6 +250,9 @@ std::vector<Command> PolicyCommands() {
               "    allowed_names: \"*.example.com\"\n"
               "    tolerated { error: \"expired\" name: "
               "\"old.example.com\" }\n\n"
+              "Errors with which anybody can have made a certificate, such as "
+              "self_signed, are tolerated by fingerprint or spki, not by "
+              "name.\n\n"
               "Sessions that are there stay, unless --apply_to_sessions is "
               "given.",
           .flags = {"listener", "trust_pem", "crl_pem", "yes",

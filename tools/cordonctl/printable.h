@@ -1,5 +1,5 @@
-// Text that others chose (certificate subjects, identities, reasons) made fit
-// for a terminal, and how wide text is there.
+// Text that others chose made fit for a terminal, see `net::Printable`; the
+// same for JSON; and how wide text is there.
 #ifndef CORDON_TOOLS_CORDONCTL_PRINTABLE_H_
 #define CORDON_TOOLS_CORDONCTL_PRINTABLE_H_
 
@@ -7,17 +7,17 @@
 #include <string>
 
 #include "absl/strings/string_view.h"
+#include "cordon/net/base/printable.h"
 
 namespace cordon::tools::ctl {
 
-// `text` with everything escaped that a terminal does not show as itself:
-// control characters, bidirectional overrides, invisible characters and what is
-// not UTF-8, as "\n", "\x1b" or "\u{202e}". A backslash is doubled, so that no
-// two texts look the same.
-std::string Printable(absl::string_view text);
+// For what others say of themselves, and for texts that have been made
+// printable already where they were written.
+using ::cordon::net::Printable;
+using ::cordon::net::PrintableText;
 
-// JSON in which nothing reaches the terminal that `Printable` would escape.
-// `json` is valid JSON, and so is the result.
+// JSON in which nothing reaches the terminal that `net::Printable` would
+// escape. `json` is valid JSON, and so is the result.
 std::string PrintableJson(absl::string_view json);
 
 // The columns that `text` takes; it is printable. East Asian characters are two

@@ -46,7 +46,8 @@ uint64_t Dropped(const ListenerStatistics& statistics) {
          statistics.dropped_unknown() + statistics.dropped_bad_source() +
          statistics.cookies().dropped_malformed() +
          statistics.cookies().dropped_too_small() +
-         statistics.socket().truncated() + statistics.socket().empty();
+         statistics.dropped_old_hellos() + statistics.socket().truncated() +
+         statistics.socket().empty();
 }
 
 Rates RatesBetween(const ListenerStatistics& before,

@@ -34,11 +34,19 @@ namespace {
 absl::StatusOr<std::string> SecretFromFile(size_t at_least) {
   const std::string path = absl::GetFlag(FLAGS_secret_file);
   if (path.empty()) return std::string();
-  absl::StatusOr<std::string> secret = ReadInputFile(path);
-  if (!secret.ok() || secret->size() >= at_least) return secret;
-  return absl::InvalidArgumentError(
-      absl::StrCat("--secret_file=", Printable(path), " has ", secret->size(),
-                   " bytes, a secret needs at least ", at_least));
+  absl::Status privacy;
+  absl::StatusOr<std::string> secret = ReadInputFile(path, &privacy);
+  if (!secret.ok()) return secret;
+  if (secret->size() < at_least) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("--secret_file=", Printable(path), " has ", secret->size(),
+                     " bytes, a secret needs at least ", at_least));
+  }
+  if (!privacy.ok()) {
+    PrintNote(
+        absl::StrCat("warning: --secret_file: ", Printable(privacy.message())));
+  }
+  return secret;
 }
 
 template <class Request, class Response>
@@ -111,7 +119,7 @@ absl::Status ReloadCredentials(const Arguments& /*arguments*/) {
     for (const std::string& name : certificate.dns_names()) {
       absl::StrAppend(&names, names.empty() ? "" : ",", Printable(name));
     }
-    table.Add({Printable(certificate.subject()), names,
+    table.Add({PrintableText(certificate.subject()), names,
                FormatTime(certificate.not_after()),
                Printable(certificate.fingerprint())});
   }

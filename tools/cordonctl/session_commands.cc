@@ -157,6 +157,11 @@ absl::StatusOr<pb::CloseSessionsRequest> WhatToClose(
             ? "which sessions? give ids, or flags that choose them"
             : "give either ids, or flags that choose sessions, not both");
   }
+  if (arguments.empty() && ExcludesNothing(*filter)) {
+    return UsageError(
+        "these flags leave out no session: give others, or --peer=0.0.0.0/0 or "
+        "--peer=::/0 if all are meant");
+  }
   pb::CloseSessionsRequest request;
   if (arguments.empty()) *request.mutable_filter() = *filter;
   for (const std::string& argument : arguments) {
@@ -190,7 +195,9 @@ absl::Status AskToClose(const pb::CloseSessionsRequest& request,
   if (would->closed() == 0) {
     return absl::NotFoundError("there is no such session");
   }
-  return Ask(absl::StrCat("Close ", SessionCount(would->closed()), "?"));
+  const bool all = would->closed() > 1 && would->closed() == would->sessions();
+  return Ask(absl::StrCat("Close ", all ? "all " : "",
+                          SessionCount(would->closed()), "?"));
 }
 
 absl::Status CloseSessions(const Arguments& arguments) {

@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <optional>
+#include <set>
 
 #include "absl/flags/flag.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
@@ -128,6 +130,16 @@ absl::StatusOr<control::v1::SessionFilter> FilterFromFlags() {
 
 bool IsEmpty(const control::v1::SessionFilter& filter) {
   return filter.ByteSizeLong() == 0;
+}
+
+bool ExcludesNothing(const control::v1::SessionFilter& filter) {
+  control::v1::SessionFilter rest = filter;
+  if (absl::StrReplaceAll(filter.fingerprint(), {{":", ""}}).empty()) {
+    rest.clear_fingerprint();
+  }
+  std::set<int> states(filter.states().begin(), filter.states().end());
+  if (states.size() == StateNames().size()) rest.clear_states();
+  return IsEmpty(rest);
 }
 
 std::string StateName(control::v1::SessionState state) {

@@ -17,6 +17,10 @@ std::vector<absl::string_view> FilterFlags();
 // What they say; empty if none was given.
 absl::StatusOr<control::v1::SessionFilter> FilterFromFlags();
 bool IsEmpty(const control::v1::SessionFilter& filter);
+// No session can be other than it says, although it is not empty: it has all
+// states, or a fingerprint of no digits. An address prefix is taken for what it
+// says, even one of length zero.
+bool ExcludesNothing(const control::v1::SessionFilter& filter);
 
 // "connected"
 std::string StateName(control::v1::SessionState state);

@@ -53,25 +53,32 @@ std::string ErrorList(const Errors& errors) {
   for (const auto& error : errors) {
     absl::StrAppend(&list, list.empty() ? "" : ", ", Printable(error.code()));
     if (!error.subject().empty()) {
-      absl::StrAppend(&list, " (", Printable(error.subject()), ")");
+      absl::StrAppend(&list, " (", PrintableText(error.subject()), ")");
     }
   }
   return list;
 }
 
 void AddCertificate(const Certificate& certificate, Fields* fields) {
-  fields->Add("Subject", Printable(certificate.subject()));
-  fields->Add("Issuer", Printable(certificate.issuer()));
+  fields->Add("Subject", PrintableText(certificate.subject()));
+  fields->Add("Issuer", PrintableText(certificate.issuer()));
   fields->Add("DNS names", List(certificate.dns_names()));
   fields->Add("IP addresses", List(certificate.ip_addresses()));
   fields->Add("URIs", List(certificate.uris()));
+  if (certificate.names_left_out() > 0) {
+    fields->Add("More names", absl::StrCat(certificate.names_left_out()));
+  }
   fields->Add("Serial", Printable(certificate.serial()));
   fields->Add("Fingerprint", Printable(certificate.fingerprint()));
   fields->Add("Key fingerprint", Printable(certificate.spki_fingerprint()));
   if (certificate.has_not_before() || certificate.has_not_after()) {
-    fields->Add("Valid",
-                absl::StrCat(FormatTime(certificate.not_before()), " to ",
-                             FormatTime(certificate.not_after())));
+    fields->Add("Valid", absl::StrCat(certificate.has_not_before()
+                                          ? FormatTime(certificate.not_before())
+                                          : "unknown",
+                                      " to ",
+                                      certificate.has_not_after()
+                                          ? FormatTime(certificate.not_after())
+                                          : "unknown"));
   }
   if (certificate.chain_length() > 0) {
     fields->Add("Chain length", absl::StrCat(certificate.chain_length()));
@@ -158,14 +165,14 @@ std::pair<const char*, Colour> KindOf(SessionEvent::Kind kind) {
 
 std::string PeerName(const Session& session) {
   const Certificate& certificate = session.peer_certificate();
-  if (!session.psk_identity().empty()) {
+  if (session.has_psk_identity()) {
     return absl::StrCat("psk:", Printable(session.psk_identity()));
   }
   if (certificate.dns_names_size() > 0) {
     return Printable(certificate.dns_names(0));
   }
   if (certificate.uris_size() > 0) return Printable(certificate.uris(0));
-  return Printable(certificate.subject());
+  return PrintableText(certificate.subject());
 }
 
 std::string SessionTable(const std::vector<Session>& sessions, absl::Time now,
@@ -216,7 +223,10 @@ std::string SessionDetails(const Session& session, absl::Time now,
                         : session.resumed()       ? "yes"
                                                   : "no");
   AddCertificate(session.peer_certificate(), &fields);
-  fields.Add("PSK identity", Printable(session.psk_identity()));
+  fields.Add("PSK identity",
+             session.has_psk_identity() && session.psk_identity().empty()
+                 ? "\"\""
+                 : Printable(session.psk_identity()));
   AddVerification(session, &fields);
   if (session.has_opened()) {
     fields.Add("Opened",
@@ -262,7 +272,7 @@ std::string EventLine(const SessionEvent& event, const Style& style) {
     absl::StrAppend(&line, "  ", name);
   }
   if (!event.reason().empty()) {
-    absl::StrAppend(&line, "  (", Printable(event.reason()), ")");
+    absl::StrAppend(&line, "  (", PrintableText(event.reason()), ")");
   }
   return line + "\n";
 }

@@ -191,6 +191,21 @@ TEST_F(SessionsTest, GetShowsAllThatIsKnown) {
   EXPECT_EQ(json.traffic().bytes_received(), 1536U);
 }
 
+// An identity may be empty, and a time unknown.
+TEST_F(SessionsTest, GetTellsWhatIsEmptyFromWhatIsNotThere) {
+  service_.get_session.answer = [](const auto& request, auto* session) {
+    session->set_id(request.id());
+    session->set_psk_identity("");
+    session->mutable_peer_certificate()->mutable_not_after()->set_seconds(1);
+    return grpc::Status::OK;
+  };
+  const std::string details = RunOk({"sessions", "get", "42"});
+  EXPECT_THAT(std::vector<std::string>(absl::StrSplit(details, '\n')),
+              ::testing::Contains(MatchesRegex("PSK identity: +\"\"")))
+      << details;
+  EXPECT_THAT(details, HasSubstr("unknown to "));
+}
+
 TEST_F(SessionsTest, WhatPeersSayNeverReachesTheTerminalAsIs) {
   service_.get_session.answer = [](const auto& request, auto* session) {
     session->set_id(request.id());
@@ -324,6 +339,33 @@ TEST_F(SessionsTest, CloseByFlagsAsksOnATerminal) {
   const auto& request = service_.close_sessions.requests.back();
   EXPECT_FALSE(request.dry_run());
   EXPECT_EQ(request.filter().peer_name(), "x");
+}
+
+TEST_F(SessionsTest, CloseSaysWhenItIsAboutAllSessions) {
+  service_.close_sessions.answer = [](const auto&, auto* response) {
+    response->set_closed(12);
+    response->set_sessions(12);
+    return grpc::Status::OK;
+  };
+  TerminalProcess close(Command({"sessions", "close", "--peer=0.0.0.0/0"}), 80,
+                        24);
+  ASSERT_TRUE(close.WaitForOutput("Close all 12 sessions? [y/N] "));
+  close.Type("n\n");
+  EXPECT_EQ(close.Wait(), 1);
+}
+
+// They look as if they chose some, and --yes would close everybody.
+TEST_F(SessionsTest, CloseByFlagsThatLeaveOutNobodyIsRefused) {
+  for (const std::string flag :
+       {"--fingerprint=:::",
+        "--state=accepted,handshaking,verification_failed,connected,"
+        "peer_closed,closed,failed"}) {
+    ExpectFailure({"sessions", "close", flag, "--yes"}, 2,
+                  "--peer=0.0.0.0/0 or --peer=::/0 if all are meant");
+    ExpectFailure({"sessions", "close", flag, "--min_age=0s", "--yes"}, 2,
+                  "leave out no session");
+  }
+  EXPECT_TRUE(service_.close_sessions.requests.empty());
 }
 
 TEST_F(SessionsTest, CloseByFlagsWithoutATerminalNeedsYes) {

@@ -39,6 +39,7 @@ pb::Statistics Look(int64_t second, uint64_t done) {
   }
   look.mutable_listeners(0)->set_listener("public");
   look.mutable_process()->set_resident_bytes(34 << 20);
+  (*look.mutable_control()->mutable_refused())["max_unauthenticated"] = 5;
   auto* reactor = look.add_reactors();
   reactor->set_backend("epoll");
   reactor->set_turns(4321);
@@ -58,7 +59,8 @@ TEST_F(StatisticsTest, OnceAsTableAndJson) {
   for (const char* line :
        {"Time: +1970-01-01 02:00:00", "Up: +1h00m", "Memory: +34.0 MiB, .*",
         "public +3 +0 +0 +100 +7 .* 100.0 KiB  5.00ms  9.90ms", "no_answer +7",
-        "max_sessions +1,234", "Cookies: +99 sent, .*",
+        "max_sessions +1,234", "CONTROL SERVICE REFUSED +COUNT",
+        "max_unauthenticated +5", "Cookies: +99 sent, .*",
         " +0  epoll +4,321 .*"}) {
     EXPECT_THAT(lines, Contains(MatchesRegex(line))) << out;
   }

@@ -77,7 +77,8 @@ std::string Counters(const ListenerStatistics& total, const Style& style) {
   fields.Add(
       "Hellos dropped",
       absl::StrCat(FormatCount(cookies.dropped_malformed()), " malformed, ",
-                   FormatCount(cookies.dropped_too_small()), " too small"));
+                   FormatCount(cookies.dropped_too_small()), " too small, ",
+                   FormatCount(total.dropped_old_hellos()), " old"));
   const auto& dropped = total.traffic().dropped();
   fields.Add("Records dropped",
              absl::StrCat(FormatCount(dropped.replay()), " replay, ",
@@ -91,9 +92,22 @@ std::string Counters(const ListenerStatistics& total, const Style& style) {
       absl::StrCat(FormatCount(total.dropped_unknown()), " datagrams dropped, ",
                    FormatCount(total.dropped_bad_source()),
                    " hellos of impossible sources dropped"));
-  fields.Add("Superseded",
-             absl::StrCat(FormatCount(total.sessions_superseded()),
-                          " sessions, by a new one of the same peer"));
+  fields.Add(
+      "Strays",
+      absl::StrCat(FormatCount(total.strays_forwarded()),
+                   " datagrams sent on to the session's reactor, ",
+                   FormatCount(total.hellos_handed_over()),
+                   " hellos to one that accepts, ",
+                   FormatCount(total.strays_dropped()), " lost on the way"));
+  fields.Add(
+      "Superseded",
+      absl::StrCat(FormatCount(total.sessions_superseded()), " sessions, ",
+                   FormatCount(total.handshakes_superseded()),
+                   " handshakes, by a new one of the same peer"));
+  fields.Add(
+      "Session ids",
+      absl::StrCat(FormatCount(total.session_ids()), " sessions, ",
+                   FormatBytes(static_cast<double>(total.session_id_bytes()))));
   fields.Add("Closed",
              absl::StrCat(FormatCount(total.sessions_closed_by_admin()),
                           " sessions, by operators and policies"));
@@ -110,6 +124,10 @@ std::string Counters(const ListenerStatistics& total, const Style& style) {
           FormatCount(socket.trains_sent()), " sends, ",
           FormatCount(socket.send_errors()), " send errors, ",
           FormatCount(socket.send_dropped()), " dropped for want of a buffer, ",
+          FormatCount(socket.send_over_quota()), " dropped over the quota, ",
+          FormatCount(socket.trains_split()), " trains split, ",
+          FormatCount(socket.sends_postponed()), " sends postponed, ",
+          FormatCount(socket.receive_errors()), " receive errors, ",
           FormatCount(socket.ring_starved()), " times no buffer to receive, ",
           FormatCount(socket.truncated()), " truncated, ",
           FormatCount(socket.empty()), " empty, ",
@@ -176,6 +194,8 @@ std::string StatisticsText(const Statistics& statistics, const Style& style) {
       CountTable("HANDSHAKES FAILED BY", statistics.total().handshakes_failed(),
                  style),
       CountTable("LIMITS HIT", statistics.total().limits_hit(), style),
+      CountTable("CONTROL SERVICE REFUSED", statistics.control().refused(),
+                 style),
       Counters(statistics.total(), style), ReactorTable(statistics, style));
 }
 
