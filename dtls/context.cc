@@ -63,8 +63,7 @@ absl::Status Context::RotateTicketKeys(absl::string_view secret) const {
         "the secret has ", secret.size(), " bytes; it needs at least ",
         internal::TicketKeys::kMinSecretBytes));
   }
-  keys->Rotate(secret, state_->WallNow());
-  return absl::OkStatus();
+  return keys->Rotate(secret, state_->WallNow());
 }
 
 SessionIdStatistics Context::session_ids() const {

@@ -3,7 +3,6 @@
 #include <openssl/digest.h>
 #include <openssl/hmac.h>
 #include <openssl/mem.h>
-#include <openssl/rand.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -14,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "cordon/dtls/internal/client_hello.h"
+#include "cordon/dtls/internal/random_bytes.h"
 
 namespace cordon::dtls {
 namespace {
@@ -85,7 +85,8 @@ const EVP_MD* MessageDigest(CookieHash hash) {
 const std::string& ProcessSecret() {
   static const std::string* const secret = [] {
     auto* bytes = new std::string(32, '\0');
-    RAND_bytes(reinterpret_cast<uint8_t*>(bytes->data()), bytes->size());
+    internal::FillWithRandom(absl::MakeSpan(
+        reinterpret_cast<uint8_t*>(bytes->data()), bytes->size()));
     return bytes;
   }();
   return *secret;
@@ -292,7 +293,8 @@ void CookieExchange::RotateSecret() {
   CookieParameters parameters;
   parameters.hash = options_.parameters.hash;
   std::string& secret = parameters.secret.emplace(32, '\0');
-  RAND_bytes(reinterpret_cast<uint8_t*>(secret.data()), secret.size());
+  internal::FillWithRandom(
+      absl::MakeSpan(reinterpret_cast<uint8_t*>(secret.data()), secret.size()));
   (void)SetParameters(parameters);
   OPENSSL_cleanse(secret.data(), secret.size());
 }

@@ -89,7 +89,8 @@ Acceptor::~Acceptor() {
 }
 
 void Acceptor::Start() {
-  // The process's signals are for threads that know what to do about them.
+  // The process's signals are for threads that know what to do about them. With
+  // sets and an operation that there are these calls cannot fail.
   sigset_t all;
   sigset_t before;
   sigfillset(&all);

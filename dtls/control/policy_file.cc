@@ -97,7 +97,9 @@ absl::Status ReplaceFile(const std::string& path, const std::string& text) {
       slash == std::string::npos ? "." : path.substr(0, slash + 1);
   const net::UniqueFd directory(
       open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.valid()) fsync(directory.get());
+  // The text is on the disk. That the name is, too, can only be asked for: some
+  // file systems cannot do it.
+  if (directory.valid()) (void)fsync(directory.get());
   return absl::OkStatus();
 }
 

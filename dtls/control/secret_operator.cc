@@ -1,7 +1,6 @@
 #include "cordon/dtls/control/secret_operator.h"
 
 #include <openssl/mem.h>
-#include <openssl/rand.h>
 
 #include <memory>
 #include <string>
@@ -12,6 +11,7 @@
 #include "cordon/dtls/control/listener_call.h"
 #include "cordon/dtls/control/listener_names.h"
 #include "cordon/dtls/cookie.h"
+#include "cordon/dtls/internal/random_bytes.h"
 #include "cordon/dtls/internal/ticket_keys.h"
 
 namespace cordon::dtls::control {
@@ -25,7 +25,8 @@ class Secret {
   explicit Secret(const std::string& given) : bytes_(given) {
     if (!bytes_.empty()) return;
     bytes_.resize(32);
-    RAND_bytes(reinterpret_cast<uint8_t*>(bytes_.data()), bytes_.size());
+    dtls::internal::FillWithRandom(absl::MakeSpan(
+        reinterpret_cast<uint8_t*>(bytes_.data()), bytes_.size()));
   }
   ~Secret() { OPENSSL_cleanse(bytes_.data(), bytes_.size()); }
   Secret(const Secret&) = delete;

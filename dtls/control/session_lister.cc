@@ -1,7 +1,5 @@
 #include "cordon/dtls/control/session_lister.h"
 
-#include <openssl/rand.h>
-
 #include <algorithm>
 #include <array>
 #include <utility>
@@ -15,6 +13,7 @@
 #include "cordon/dtls/control/listener_call.h"
 #include "cordon/dtls/control/listener_names.h"
 #include "cordon/dtls/control/session_cursor.h"
+#include "cordon/dtls/internal/random_bytes.h"
 
 namespace cordon::dtls::control {
 namespace {
@@ -151,7 +150,7 @@ SessionLister::MakeOrder(const SessionQuery& query, v1::SessionOrder by,
   order->places.reserve(keyed.size());
   for (const auto& [key, place] : keyed) order->places.push_back(place);
   std::array<uint8_t, 16> number;
-  RAND_bytes(number.data(), number.size());
+  dtls::internal::FillWithRandom(absl::MakeSpan(number));
   order->token = absl::BytesToHexString(
       {reinterpret_cast<const char*>(number.data()), number.size()});
   Keep(order);

@@ -41,10 +41,13 @@ bool WorkerPool::Remove(const void* tag) {
 }
 
 WorkerPool::Queue::iterator WorkerPool::Next() {
-  return std::find_if(queue_.begin(), queue_.end(), [&](const Item& item) {
-    const auto busy = busy_.find(item.caller);
-    return busy == busy_.end() || busy->second < max_threads_per_caller_;
-  });
+  for (auto at = queue_.begin(); at != queue_.end(); ++at) {
+    const auto busy = busy_.find(at->caller);
+    if (busy == busy_.end() || busy->second < max_threads_per_caller_) {
+      return at;
+    }
+  }
+  return queue_.end();
 }
 
 void WorkerPool::Run() {

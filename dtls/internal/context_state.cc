@@ -244,7 +244,12 @@ absl::Status ContextState::InitResumption(const ServerOptions& options) {
   }
   if (options.session_tickets) {
     ticket_keys_ = std::make_unique<TicketKeys>();
-    if (!secret.empty()) ticket_keys_->Rotate(secret, WallNow());
+    if (!secret.empty()) {
+      if (absl::Status status = ticket_keys_->Rotate(secret, WallNow());
+          !status.ok()) {
+        return status;
+      }
+    }
     if (SSL_CTX_set_tlsext_ticket_key_cb(ctx, TicketKey) != 1) {
       return absl::ResourceExhaustedError("out of memory");
     }

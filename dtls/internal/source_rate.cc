@@ -1,16 +1,17 @@
 #include "cordon/dtls/internal/source_rate.h"
 
-#include <openssl/rand.h>
 #include <openssl/siphash.h>
 
 #include <algorithm>
 
 #include "absl/types/span.h"
+#include "cordon/dtls/internal/random_bytes.h"
 
 namespace cordon::dtls::internal {
 
 SourceRate::SourceRate() {
-  RAND_bytes(reinterpret_cast<uint8_t*>(key_.data()), sizeof(key_));
+  FillWithRandom(
+      absl::MakeSpan(reinterpret_cast<uint8_t*>(key_.data()), sizeof(key_)));
 }
 
 bool SourceRate::Allows(const net::Endpoint& source, const Limit& limit,

@@ -2,12 +2,14 @@
 
 #include <openssl/cipher.h>
 #include <openssl/digest.h>
+#include <openssl/err.h>
 #include <openssl/hkdf.h>
 #include <openssl/hmac.h>
 #include <openssl/mem.h>
-#include <openssl/rand.h>
 
 #include <algorithm>
+
+#include "cordon/dtls/internal/random_bytes.h"
 
 namespace cordon::dtls::internal {
 
@@ -18,19 +20,23 @@ TicketKeys::Key::~Key() {
 
 TicketKeys::Key TicketKeys::RandomKey() {
   Key key;
-  RAND_bytes(key.name.data(), key.name.size());
-  RAND_bytes(key.hmac.data(), key.hmac.size());
-  RAND_bytes(key.cipher.data(), key.cipher.size());
+  FillWithRandom(absl::MakeSpan(key.name));
+  FillWithRandom(absl::MakeSpan(key.hmac));
+  FillWithRandom(absl::MakeSpan(key.cipher));
   return key;
 }
 
-TicketKeys::Key TicketKeys::KeyOf(absl::string_view secret) {
+std::optional<TicketKeys::Key> TicketKeys::KeyOf(absl::string_view secret) {
   constexpr absl::string_view kLabel = "cordon session tickets";
   Key key;
   std::array<uint8_t, 80> bytes;
-  HKDF(bytes.data(), bytes.size(), EVP_sha256(),
-       reinterpret_cast<const uint8_t*>(secret.data()), secret.size(), nullptr,
-       0, reinterpret_cast<const uint8_t*>(kLabel.data()), kLabel.size());
+  if (HKDF(bytes.data(), bytes.size(), EVP_sha256(),
+           reinterpret_cast<const uint8_t*>(secret.data()), secret.size(),
+           nullptr, 0, reinterpret_cast<const uint8_t*>(kLabel.data()),
+           kLabel.size()) != 1) {
+    ERR_clear_error();
+    return std::nullopt;
+  }
   std::copy_n(bytes.begin(), 16, key.name.begin());
   std::copy_n(bytes.begin() + 16, 32, key.hmac.begin());
   std::copy_n(bytes.begin() + 48, 32, key.cipher.begin());
@@ -55,17 +61,21 @@ void TicketKeys::Replace(const Key& key, absl::Time now, absl::Time wall) {
   current_ = key;
 }
 
-void TicketKeys::Rotate(absl::string_view secret, absl::Time wall) {
+absl::Status TicketKeys::Rotate(absl::string_view secret, absl::Time wall) {
   absl::MutexLock lock(&mutex_);
   const absl::Time now = clock_->Now();
   if (secret.empty()) {
     Replace(RandomKey(), now, wall);
     expires_ = now + kLifetime;
-    return;
+    return absl::OkStatus();
   }
-  const Key key = KeyOf(secret);
-  if (key.name != current_.name) Replace(key, now, wall);
+  const std::optional<Key> key = KeyOf(secret);
+  if (!key.has_value()) {
+    return absl::ResourceExhaustedError("out of memory for a ticket key");
+  }
+  if (key->name != current_.name) Replace(*key, now, wall);
   expires_ = absl::InfiniteFuture();
+  return absl::OkStatus();
 }
 
 void TicketKeys::RotateIfOld(absl::Time wall) {
@@ -84,7 +94,7 @@ int TicketKeys::Encrypt(uint8_t name[16], uint8_t* iv, EVP_CIPHER_CTX* cipher,
   absl::MutexLock lock(&mutex_);
   RotateIfOld(wall);
   std::copy(current_.name.begin(), current_.name.end(), name);
-  RAND_bytes(iv, EVP_CIPHER_iv_length(EVP_aes_256_cbc()));
+  FillWithRandom({iv, EVP_CIPHER_iv_length(EVP_aes_256_cbc())});
   const bool good =
       EVP_EncryptInit_ex(cipher, EVP_aes_256_cbc(), nullptr,
                          current_.cipher.data(), iv) == 1 &&

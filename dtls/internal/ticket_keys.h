@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "absl/base/thread_annotations.h"
+#include "absl/status/status.h"
 #include "absl/strings/string_view.h"
 #include "absl/synchronization/mutex.h"
 #include "absl/time/time.h"
@@ -38,8 +39,9 @@ class TicketKeys {
 
   // From now on a key that is made of `secret`, at least `kMinSecretBytes`
   // long, and stays until the next call; or a random one if it is empty. With
-  // the secret of the key in use nothing changes.
-  void Rotate(absl::string_view secret, absl::Time wall);
+  // the secret of the key in use nothing changes. kResourceExhausted: there was
+  // no memory for it, and the key is what it was.
+  absl::Status Rotate(absl::string_view secret, absl::Time wall);
 
   // `wall` is the wall clock's time in all of these.
 
@@ -57,7 +59,8 @@ class TicketKeys {
     std::array<uint8_t, 32> cipher;
   };
   static Key RandomKey();
-  static Key KeyOf(absl::string_view secret);
+  // None if there is no memory for it.
+  static std::optional<Key> KeyOf(absl::string_view secret);
   // `now` is the time of `clock_`.
   void Replace(const Key& key, absl::Time now, absl::Time wall)
       ABSL_EXCLUSIVE_LOCKS_REQUIRED(mutex_);

@@ -103,7 +103,7 @@ TEST_F(TicketKeysTest, EachTicketHasItsOwnInitialisationVector) {
 TEST_F(TicketKeysTest, TicketsOfTheKeyBeforeAreTakenForItsTime) {
   const Ticket old = MakeNow(keys_);
   Advance(absl::Hours(1));
-  keys_.Rotate("", wall_);
+  EXPECT_TRUE(keys_.Rotate("", wall_).ok());
   const Ticket fresh = MakeNow(keys_);
   EXPECT_NE(old.name, fresh.name);
   EXPECT_EQ(TakeNow(keys_, fresh), 1);
@@ -116,9 +116,9 @@ TEST_F(TicketKeysTest, TicketsOfTheKeyBeforeAreTakenForItsTime) {
 
 TEST_F(TicketKeysTest, OnlyTheLastKeyBeforeCounts) {
   const Ticket first = MakeNow(keys_);
-  keys_.Rotate("", wall_);
+  EXPECT_TRUE(keys_.Rotate("", wall_).ok());
   const Ticket second = MakeNow(keys_);
-  keys_.Rotate("", wall_);
+  EXPECT_TRUE(keys_.Rotate("", wall_).ok());
   EXPECT_EQ(TakeNow(keys_, first), 0);
   EXPECT_EQ(TakeNow(keys_, second), 2);
 }
@@ -143,7 +143,7 @@ TEST_F(TicketKeysTest, AKeyThatNobodyUsedForTwoLifetimesIsForgotten) {
 // The process began while the machine's clock was a year ahead.
 TEST_F(TicketKeysTest, KeysGoOnToRotateAfterTheWallClockWasAhead) {
   wall_ += absl::Hours(24 * 365);
-  keys_.Rotate("", wall_);
+  EXPECT_TRUE(keys_.Rotate("", wall_).ok());
   const Ticket old = MakeNow(keys_);
   wall_ -= absl::Hours(24 * 365);
   EXPECT_EQ(TakeNow(keys_, old), 1);
@@ -158,7 +158,7 @@ TEST_F(TicketKeysTest, KeysGoOnToRotateAfterTheWallClockWasAhead) {
 TEST_F(TicketKeysTest, AKeyThatWasReplacedWhileTheWallClockWasAheadEnds) {
   const Ticket old = MakeNow(keys_);
   wall_ += absl::Hours(24 * 365);
-  keys_.Rotate("", wall_);
+  EXPECT_TRUE(keys_.Rotate("", wall_).ok());
   wall_ -= absl::Hours(24 * 365);
   Advance(TicketKeys::kLifetime - absl::Seconds(1));
   EXPECT_EQ(TakeNow(keys_, old), 2);
@@ -176,7 +176,7 @@ TEST_F(TicketKeysTest, AWallClockThatJumpsAheadReplacesNoKey) {
 // The clock that never jumps stands still meanwhile.
 TEST_F(TicketKeysTest, TheKeyBeforeEndsWhileTheMachineIsSuspended) {
   const Ticket old = MakeNow(keys_);
-  keys_.Rotate("", wall_);
+  EXPECT_TRUE(keys_.Rotate("", wall_).ok());
   wall_ += TicketKeys::kLifetime;
   EXPECT_EQ(TakeNow(keys_, old), 0);
 }
@@ -184,24 +184,25 @@ TEST_F(TicketKeysTest, TheKeyBeforeEndsWhileTheMachineIsSuspended) {
 TEST_F(TicketKeysTest, ASecretIsSharedAndStays) {
   const std::string secret(TicketKeys::kMinSecretBytes, 's');
   TicketKeys there(&clock_);
-  keys_.Rotate(secret, wall_);
+  EXPECT_TRUE(keys_.Rotate(secret, wall_).ok());
   Advance(absl::Hours(5));
-  there.Rotate(secret, wall_);
+  EXPECT_TRUE(there.Rotate(secret, wall_).ok());
   EXPECT_EQ(TakeNow(there, MakeNow(keys_)), 1);
   Advance(100 * TicketKeys::kLifetime);
   EXPECT_EQ(TakeNow(keys_, MakeNow(there)), 1);
   // Another secret is another key.
-  there.Rotate(std::string(TicketKeys::kMinSecretBytes, 't'), wall_);
+  EXPECT_TRUE(
+      there.Rotate(std::string(TicketKeys::kMinSecretBytes, 't'), wall_).ok());
   EXPECT_EQ(TakeNow(there, MakeNow(keys_)), 2);
   EXPECT_EQ(TakeNow(keys_, MakeNow(there)), 0);
 }
 
 // A secret is replaced because somebody may have it: its tickets must end.
 TEST_F(TicketKeysTest, TicketsOfAReplacedSecretEnd) {
-  keys_.Rotate(std::string(32, 's'), wall_);
+  EXPECT_TRUE(keys_.Rotate(std::string(32, 's'), wall_).ok());
   const Ticket old = MakeNow(keys_);
   Advance(absl::Hours(500));
-  keys_.Rotate(std::string(32, 't'), wall_);
+  EXPECT_TRUE(keys_.Rotate(std::string(32, 't'), wall_).ok());
   EXPECT_EQ(TakeNow(keys_, old), 2);
   Advance(TicketKeys::kLifetime);
   EXPECT_EQ(TakeNow(keys_, old), 0);
@@ -209,18 +210,20 @@ TEST_F(TicketKeysTest, TicketsOfAReplacedSecretEnd) {
 
 // As when a file with the secret is read again.
 TEST_F(TicketKeysTest, TheSameSecretAgainChangesNothing) {
-  keys_.Rotate(std::string(32, 's'), wall_);
+  EXPECT_TRUE(keys_.Rotate(std::string(32, 's'), wall_).ok());
   const Ticket old = MakeNow(keys_);
-  keys_.Rotate(std::string(32, 't'), wall_);
+  EXPECT_TRUE(keys_.Rotate(std::string(32, 't'), wall_).ok());
   const Ticket fresh = MakeNow(keys_);
-  for (int i = 0; i < 3; ++i) keys_.Rotate(std::string(32, 't'), wall_);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_TRUE(keys_.Rotate(std::string(32, 't'), wall_).ok());
+  }
   EXPECT_EQ(TakeNow(keys_, old), 2);
   EXPECT_EQ(TakeNow(keys_, fresh), 1);
 }
 
 TEST_F(TicketKeysTest, ARandomKeyAfterASecretReplacesItselfAgain) {
-  keys_.Rotate(std::string(32, 's'), wall_);
-  keys_.Rotate("", wall_);
+  EXPECT_TRUE(keys_.Rotate(std::string(32, 's'), wall_).ok());
+  EXPECT_TRUE(keys_.Rotate("", wall_).ok());
   const Ticket ticket = MakeNow(keys_);
   Advance(TicketKeys::kLifetime);
   EXPECT_EQ(TakeNow(keys_, ticket), 2);

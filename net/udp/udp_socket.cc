@@ -97,8 +97,8 @@ class UdpSocket::State : public DatagramReceiver {
   }
 
  private:
-  // What a wait ended with that nobody has woken. A reactor that fails stops its
-  // task, too: why it did says more.
+  // What a wait ended with that nobody has woken. A reactor that fails stops
+  // its task, too: why it did says more.
   absl::Status StoppedOrFailed(absl::string_view what) const {
     return socket_->status().ok() ? StoppedStatus(what) : socket_->status();
   }
