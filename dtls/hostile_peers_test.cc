@@ -337,6 +337,7 @@ TEST_F(HostilePeersTest, ANewBeginningAsksForAVerdictAgain) {
     EXPECT_EQ(randoms.size(), 2U);
     EXPECT_LT(client.statistics().handshake_duration, absl::Seconds(3));
     CO_RETURN_IF_ERROR(co_await ServedListener::Ask(client, "it is me"));
+    world_.reactor.network().set_filter(nullptr);
     co_return co_await client.Close();
   });
 }

@@ -364,6 +364,7 @@ TEST_F(SameAddressTest, WithoutCookiesTheHelloThatIsNotKnownCounts) {
     CO_RETURN_IF_ERROR(co_await scope.Join());
     CO_RETURN_IF_ERROR(co_await ServedListener::Ask(client, "in"));
     EXPECT_EQ(Now().sessions, 1U);
+    world_.reactor.network().set_filter(nullptr);
     co_return co_await client.Close();
   });
 }

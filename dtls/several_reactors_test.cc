@@ -415,6 +415,7 @@ TEST_F(SeveralReactorsTest, AHelloThatLeadsToNothingEndsNoSessionElsewhere) {
       CO_RETURN_IF_ERROR(co_await Ask(client, absl::StrCat("later ", to)));
     }
     EXPECT_EQ(Of(0).sessions_superseded, 0U);
+    reactor_.network().set_filter(nullptr);
     co_return co_await client.Close();
   });
 }
@@ -473,6 +474,7 @@ TEST_F(SeveralReactorsTest, AHandshakeOfAnotherReactorGivesWay) {
     CO_RETURN_IF_ERROR(co_await Ask(client, "in"));
     EXPECT_EQ(Of(0).half_open_evicted, 1U);
     EXPECT_EQ(Of(1).dropped_max_half_open, 0U);
+    reactor_.network().set_filter(nullptr);
     co_return absl::OkStatus();
   });
 }
