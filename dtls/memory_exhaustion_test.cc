@@ -375,6 +375,7 @@ TEST(MemoryExhaustionListenerTest, TheOthersGoOn) {
     for (uint64_t first = 1; happened; first += 23) {
       if (first > kEnough) co_return absl::InternalError("it never ends");
       {
+        const LossesOfBoringSsl losses;
         AllocationFailure failure(first, 1);
         absl::StatusOr<Connection> poor = co_await world.Connect();
         happened = failure.happened();
