@@ -188,8 +188,14 @@ TEST_F(StreamTest, AnEndWaitsForTheMessageThatIsBeingSent) {
   EXPECT_EQ(Read(), large);
   EXPECT_EQ(Read(), "end");
   EXPECT_EQ(Finish().error_message(), "we close");
-  // The next one is not asked for.
-  EXPECT_THAT(journal_.Wait(2), ElementsAre("ended", "gone"));
+  // The next one is not asked for: where gRPC had a place for the message at
+  // once, that was before the end.
+  std::vector<std::string> journal = journal_.Wait(2);
+  if (journal.front() == "sent") {
+    journal = journal_.Wait(3);
+    journal.erase(journal.begin());
+  }
+  EXPECT_THAT(journal, ElementsAre("ended", "gone"));
 }
 
 TEST_F(StreamTest, ASlowCallerGetsEverythingAsItReads) {
